@@ -28,7 +28,7 @@ type Grant struct {
 	Person string `json:"person"`
 	Email  string `json:"email,omitempty"` // for people
 	Key    string `json:"key"`             // the person in the workflow's ID: as Person
-	// Formerly is the key of a workflow that has to hand the grant over: the address, until the account behind it was
+	// FormerKey is the key of a workflow that has to hand the grant over: the address, until the account behind it was
 	// known, or from the time when addresses were keys.
 	FormerKey string      `json:"formerly,omitempty"`
 	Target    Entitlement `json:"target"` // as the policy writes it

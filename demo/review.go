@@ -20,7 +20,7 @@ const (
 	reviewer = "wei.shah@acme.example" // named by the policy
 )
 
-// reviewID is the review that the demo starts: today's.
+// date is that of the review that the demo starts: today.
 var date = time.Now().UTC().Format(time.DateOnly)
 var reviewID = campaign + ":" + date
 

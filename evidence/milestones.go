@@ -39,7 +39,7 @@ var countedKinds = []struct{ kind, one, many string }{
 	{access.EventSeen, "opening of a reviewer's page or list", "openings of a reviewer's page or list"},
 }
 
-// milestones returns the review's milestones, and the numbers of all other events.
+// all returns the review's milestones, and the numbers of all other events.
 func all(events []access.ReviewEvent) (all []milestone, others string) {
 	counts := make(map[string]int)
 	for _, e := range events {

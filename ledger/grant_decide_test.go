@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// recordMessage is a decision five minutes after noon.
+// say returns a decision five minutes after noon.
 func say(by string, approve bool) ledger.Decision {
 	return ledger.Decision{By: by, Approve: approve, Note: "CHG-12", At: noon.Add(5 * time.Minute)}
 }

@@ -21,15 +21,17 @@ func held(dialect goose.Dialect) *goose.Migration {
 				`ALTER TABLE review_last ADD COLUMN reasons TEXT NOT NULL DEFAULT ''`); err != nil {
 				return err
 			}
-			texts, err := collect(ctx, d, func(row scanner) (s string, err error) { return s, row.Scan(&s) },
-				`SELECT DISTINCT held FROM review_last`)
+			type item struct{ org, campaign, person, target, held string }
+			items, err := collect(ctx, d, func(row scanner) (i item, err error) {
+				return i, row.Scan(&i.org, &i.campaign, &i.person, &i.target, &i.held)
+			}, `SELECT org, campaign, person, target, held FROM review_last`)
 			if err != nil {
 				return err
 			}
-			for _, text := range texts {
-				owned, reasons := readHeld(text)
-				if _, err := d.exec(ctx, `UPDATE review_last SET owned = ?, reasons = ? WHERE held = ?`, flag(owned),
-					list(reasons), text); err != nil {
+			for _, i := range items { // each by its key: there may be as many texts as rows
+				owned, reasons := readHeld(i.held)
+				if _, err := d.exec(ctx, `UPDATE review_last SET owned = ?, reasons = ? WHERE org = ? AND campaign = ?
+					AND person = ? AND target = ?`, flag(owned), list(reasons), i.org, i.campaign, i.person, i.target); err != nil {
 					return err
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Note is something that is counted over all pages of people, and what it is about, such as a target and a rule.
@@ -54,8 +55,16 @@ func (n Notes) stored() string {
 	return list(all)
 }
 
-// addStored adds stored notes to a sum.
+// addStored adds stored notes to a sum. A worker of the version before may have stored texts after the migration, in a
+// transaction that had begun before it.
 func (n Notes) addStored(stored string) error {
+	if strings.HasPrefix(stored, "{") {
+		former, err := fromNoteKeys(stored)
+		for note, count := range former {
+			n[note] += count
+		}
+		return err
+	}
 	all, err := fromList[storedNote](stored)
 	for _, note := range all {
 		n[noteOf(note.Kind, note.About)] += note.N

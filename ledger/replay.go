@@ -58,7 +58,7 @@ var ErrChainCut = errors.New("the ledger's chain has lost entries since this wor
 // replayAtOnce is how many entries one statement reads. The largest have some 70 KB.
 const replayAtOnce = 200
 
-// wordOn returns the chain's last hash of a row.
+// of returns the chain's last hash of a row.
 func (r *replayed) of(t *recordedTable, key []string) rowSum {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -389,7 +389,7 @@ func lastQuery(org, campaign string, people []string) (string, []any) {
 	return `SELECT person, target, review, verdict, by_whom, by_email, at, owned, reasons FROM review_last WHERE ` + where, args
 }
 
-// LastDecision is how an item ended, and the reasons for which it was held then, as from review.HeldFor.
+// LastDecision is how an item ended, whether it was Castellan's own then, and for which reasons it was held.
 type LastDecision struct {
 	access.PastDecision
 	Owned   bool

@@ -227,7 +227,7 @@ func (m *expectedReview) left(by string) (left int) {
 	return left
 }
 
-// record takes in a word, and returns the items of which it changes something.
+// hear takes in a decision, and returns the items of which it changes something.
 func (m *expectedReview) hear(s *sentDecision) (applied []int) {
 	if m.over {
 		return nil

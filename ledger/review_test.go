@@ -115,7 +115,7 @@ func numbers(t testing.TB, l *ledger.Ledger, id string, f ledger.ItemFilter) []i
 	return all
 }
 
-// review is a review as it is stored.
+// storedReview returns a review as it is stored.
 func storedReview(t testing.TB, l *ledger.Ledger, id string) access.Review {
 	t.Helper()
 	r, err := l.Review(t.Context(), org, id)

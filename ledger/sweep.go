@@ -25,7 +25,7 @@ type PersonState struct {
 	Suspension *access.Suspension // Castellan's own, while it lasts
 }
 
-// States returns the state of each of the people, in eight queries per 500 of them. Recent is of all runs from
+// States returns the state of each of the people, in a bounded number of queries per 500 of them. Recent is of all runs from
 // writesSince on. A person without a record has no entry in the map.
 func (l *Ledger) States(ctx context.Context, org string, people []string,
 	writesSince time.Time) (map[string]PersonState, error) {
@@ -59,7 +59,7 @@ func (r *stateReader) read(ctx context.Context) error {
 	return r.proveStates(ctx, r.org, r.states)
 }
 
-// wordOn changes the state of a person.
+// of changes the state of a person.
 func (r *stateReader) of(person string, change func(*PersonState)) {
 	state := r.states[person]
 	change(&state)

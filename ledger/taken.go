@@ -19,7 +19,7 @@ type Removal struct {
 // LeftOrganization is the What of a person's removal from the organization, which ends all they held.
 const LeftOrganization = "organization"
 
-// wordOn reports whether the removal concerns the holding.
+// of reports whether the removal concerns the holding.
 func (r Removal) of(h access.Holding) bool {
 	switch {
 	case !h.Owned || !r.At.After(h.From) || h.Target.Presence():

@@ -122,7 +122,7 @@ const (
 	RunWaiting   = "standing aside"
 	RunVerifying = "verifying"
 	RunDone      = "done"
-	RunStopped   = "stopped" // by a problem; the next verification does what was not reached
+	RunStopped   = "stopped" // early, for whatever reason; the next verification does what was not reached
 )
 
 // Counts are the numbers of a run.
@@ -152,7 +152,7 @@ type Counts struct {
 type GateSignal struct {
 	Closed bool   `json:"closed"`
 	Why    string `json:"why,omitempty"`
-	// numbers the closings, to tell an answer from an older one
+	// numbers the signals, to tell an answer from an older one
 	Turn      int    `json:"turn"`
 	Execution string `json:"execution,omitempty"` // of the loop
 	// the loop's execution since it was reset: runs that it started before know the other

@@ -59,9 +59,9 @@ type Conflict struct {
 	Denies string // the rule
 }
 
-// Decide compares what the person should hold with what the read and the state show. It never removes a membership that
-// has a reason, one that somebody else made unless the target's mode is all, or anything of an app. Changes that a
-// person rejected are not planned again.
+// Decide compares what the person should hold with what the read and the state show. Unless a rule or a
+// review denies it, no membership is removed that has a reason, or that somebody else made (but for targets whose mode
+// is all). Nothing of an app is touched. Changes that a person rejected are not planned again.
 //
 // Grants in force are reasons like any other. What only grants gave is removed whatever the target's mode, except
 // during grantGrace, and unless the policy only reports it.
@@ -121,12 +121,15 @@ type line struct {
 	barred            bool            // a rule that cannot be decided now may deny it
 	held              bool            // by the read, or by a later write
 	holding           *access.Holding // the current one
-	recent            *access.Change  // the last write done
-	unknown           bool            // the read did not say whether it is held
-	taken             bool            // removed by hand, and nothing restores it
-	renamed           bool            // the holding is recorded under a former name of the group
-	formerlyOwned     bool            // owned under a former name of the group
-	ending            bool            // a grant has just ended: its workflow removes it
+	recent            *access.Change  // the last change done, an adoption included
+	// the last write done, which tells whether the membership is held, whatever the read shows. An adoption is none: it
+	// rests on a read, which may have been of an old copy
+	write         *access.Change
+	unknown       bool // the read did not say whether it is held
+	taken         bool // removed by hand, and nothing restores it
+	renamed       bool // the holding is recorded under a former name of the group
+	formerlyOwned bool // owned under a former name of the group
+	ending        bool // a grant has just ended: its workflow removes it
 }
 
 // owned reports whether Castellan made or adopted the membership.
@@ -149,15 +152,11 @@ func (l *line) granted() bool {
 		func(r access.Reason) bool { return r.Kind == access.ReasonGrant })
 }
 
-// written reports whether a recent write tells whether the membership is held, whatever the read shows. An adoption
-// writes nothing: it rests on a read, which may have been of an old copy.
-func (l *line) written() bool { return l.recent != nil && l.recent.Action != access.Adopt }
-
 // unseen reports whether the read does not show an owned membership. One read may be wrong, and a forgotten membership
 // would later count as somebody else's. So it stays recorded until a write resolves it: an addition or removal that
 // changes nothing costs one call and does no harm.
 func (l *line) unseen() bool {
-	return !l.held && !l.written() && l.holding != nil && l.holding.Owned
+	return !l.held && l.write == nil && l.holding != nil && l.holding.Owned
 }
 
 // gather collects the read, the wants, the holdings and the recent writes by target.
@@ -200,16 +199,20 @@ func (d *decider) gather(s State) {
 		if d.takenAndGivenSince(*c) {
 			continue
 		}
-		if l := d.line(t); l.recent == nil || !c.At.Before(l.recent.At) {
+		l := d.line(t)
+		if l.recent == nil || !c.At.Before(l.recent.At) {
 			l.recent = c
+		}
+		if c.Action != access.Adopt && (l.write == nil || !c.At.Before(l.write.At)) {
+			l.write = c
 		}
 	}
 	for i := range d.lines {
 		l := &d.lines[i]
 		held, known := d.bound.Holds(d.person, l.target)
 		l.held, l.unknown = held, !known
-		if l.written() {
-			l.held, l.unknown = l.recent.Action != access.Remove, false
+		if l.write != nil {
+			l.held, l.unknown = l.write.Action != access.Remove, false
 		}
 		d.weighReasons(l)
 		d.noteConflicts(l)

@@ -132,7 +132,7 @@ func TestDecideOnReviews(t *testing.T) {
 }
 
 // A removal of presence suspends; whether somebody is restored is not a review's to say.
-func TestDecideReviewsReviewsOfPresence(t *testing.T) {
+func TestDecideReviewsOfPresence(t *testing.T) {
 	_, b := bind(t, rules+"grants: [{name: g, targets: [directory], duration: {max: 8h}}]\n"+campaign)
 	active, suspended := somebody("acme.example", "t0"), somebody("acme.example", "t0")
 	suspended.MembershipStatus = "suspended"
@@ -196,7 +196,7 @@ func somebodySuspended(domain string) access.Person {
 }
 
 // A rule that gives and a review that takes do not fight: that is what a review is for.
-func TestDecideReviewsReviewsAndRulesDoNotFight(t *testing.T) {
+func TestDecideReviewsAndRulesDoNotConflict(t *testing.T) {
 	_, b := bind(t, rules)
 	d := plan.Decide(b, somebody("acme.example", "s1", "t2"), plan.State{Rulings: takes("group:target-2")}, run, now)
 	require.Equal(t, []string{"remove group:target-2"}, labels(d.Changes))
@@ -222,7 +222,7 @@ func TestDecideReviewsKeepTakesNothingFromTheGuard(t *testing.T) {
 
 // However many groups a campaign names, the share of all else that a run may take stays what it was; and what a review
 // takes counts as every removal does.
-func TestDecideReviewsReviewsWeakenNoLimit(t *testing.T) {
+func TestDecideReviewsWeakenNoLimit(t *testing.T) {
 	share := func(more string, changes ...access.Change) []plan.Verdict {
 		p, b := bind(t, owning+more+"guard: {adopt: auto, run: {share: 10%, atLeast: 1}, target: {share: 100%}, window: {share: 100%}}\n")
 		s := plan.NewStats(b)

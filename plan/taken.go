@@ -71,7 +71,7 @@ func (d *decider) takenAndGivenSince(c access.Change) bool {
 // not removed it, and the read, of a person who could hold it, does not show it. A grant that has not given it yet does
 // not matter.
 func (d *decider) takenByHand(l *line, target *policy.Target) bool {
-	if l.want == nil || l.held || l.recent != nil || l.holding == nil || target.HandTaken == "" {
+	if l.want == nil || l.held || l.write != nil || l.holding == nil || target.HandTaken == "" {
 		return false
 	}
 	if target.Entitlement != access.Directory && !d.person.CanReceive() {

@@ -31,7 +31,7 @@ func TestListShowsEachItemsFacts(t *testing.T) {
 	require.Contains(t, olu.class("marks")[0].text(), "from outside")
 	require.Contains(t, olu.class("marks")[0].text(), "Risk: high, 92 of 100")
 	require.Equal(t, "everything: the administration of the whole organization", olu.fact("Opens"))
-	require.Equal(t, "nothing in the policy explains it; somebody added it by hand", olu.fact("Why"))
+	require.Equal(t, "Castellan did not add it, and nothing in the policy explains it", olu.fact("Why"))
 	require.Equal(t, "not known", olu.fact("Last use"))
 	require.Equal(t, "0 of 14 others in contractors hold it too", olu.fact("Others"))
 	require.Equal(t, "bo@acme.example", olu.fact("Sponsor"))

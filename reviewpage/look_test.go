@@ -50,7 +50,7 @@ func TestAppearanceOfTheRefusal(t *testing.T) {
 	b := newTab(t, 1)
 	b.screen()
 	b.do(chromedp.Navigate(b.server.URL + "/r/x"))
-	require.Equal(t, "This link opens nothing.", eval[string](b, "document.querySelector('h1').innerText"))
+	require.Equal(t, "This link is not valid.", eval[string](b, "document.querySelector('h1').innerText"))
 	b.picture("refusal", false)
 	contrast(b)
 	b.dark(true)

@@ -34,7 +34,7 @@ type field struct{ Name, Value string }
 // refuse answers every invalid link, forged, expired, revoked, another's or none, with the same bytes.
 func (p *page) refuse(w http.ResponseWriter) {
 	p.writeNotice(w, http.StatusForbidden, notice{
-		Title: "This link opens nothing",
+		Title: "This link is not valid",
 		Text:  "It may have expired, or been replaced by a newer one. Ask the person who runs the review for a new one.",
 	})
 }
@@ -44,7 +44,7 @@ func (p *page) tooMany(w http.ResponseWriter, wait time.Duration) {
 	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 	w.Header().Set("Retry-After", seconds)
 	p.writeNotice(w, http.StatusTooManyRequests,
-		notice{Title: "Too much at once", Text: "Nothing was changed. Wait " + seconds + " s, then try again."})
+		notice{Title: "Too many requests", Text: "Nothing was changed. Wait " + seconds + " s, then try again."})
 }
 
 // badForm answers a form that was not read.
@@ -58,7 +58,7 @@ func (p *page) badForm(w http.ResponseWriter, err error) {
 		status = http.StatusRequestEntityTooLarge
 		n.Text = "What was sent is more than the page takes at once. Save fewer items at a time, with shorter comments."
 	default:
-		n.Text = "What was sent is no form of this page."
+		n.Text = "What was sent is not a form of this page."
 	}
 	p.writeNotice(w, status, n)
 }

@@ -94,7 +94,7 @@ func TestRefusalsAreIdentical(t *testing.T) {
 	}
 	check(t, p.get("/r/a/b/c", ""))
 	page := same.Body.String()
-	require.Contains(t, page, "This link opens nothing.")
+	require.Contains(t, page, "This link is not valid.")
 	require.Contains(t, page, "It may have expired, or been replaced by a newer one. Ask the person who runs the review for a new one.")
 	for _, item := range []string{"acme", "Olu", "Admins", "mia"} {
 		require.NotContains(t, page, item)

@@ -91,11 +91,11 @@ func reasons(i access.Item) []string {
 	}
 	switch {
 	case len(words) == 0 && i.Owned:
-		return []string{"nothing in the policy explains it any more; Castellan gave it earlier"}
+		return []string{"Castellan made or adopted it, and nothing in the policy explains it any more"}
 	case len(words) == 0:
-		return []string{"nothing in the policy explains it; somebody added it by hand"}
+		return []string{"Castellan did not add it, and nothing in the policy explains it"}
 	case !i.Owned:
-		words = append(words, "somebody added it by hand, too")
+		words = append(words, "Castellan did not add it")
 	}
 	return words
 }

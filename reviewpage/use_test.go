@@ -75,7 +75,7 @@ func TestBrowserRefusesPostsFromAnotherSite(t *testing.T) {
 		`<button>Win</button></form>`)))
 	b.click("button")
 	b.until("location.pathname === '/review/decide' && document.querySelector('h1')")
-	require.Equal(t, "This link opens nothing.", eval[string](b, "document.querySelector('h1').innerText"),
+	require.Equal(t, "This link is not valid.", eval[string](b, "document.querySelector('h1').innerText"),
 		"the browser did not say who it is")
 	require.Empty(t, b.heard())
 }
@@ -288,7 +288,7 @@ func TestBrowserKeepsWhatFailed(t *testing.T) {
 	b.write("#comment-2", "late")
 	b.click("#item-2 [value=keep]")
 	b.click("#save-2")
-	b.until("document.querySelector('#item-2 .flash.bad')?.innerText.includes('This link opens nothing.')")
+	b.until("document.querySelector('#item-2 .flash.bad')?.innerText.includes('This link is not valid.')")
 	require.Equal(t, "late", eval[string](b, "document.getElementById('comment-2').value"))
 	require.Empty(t, b.row(2).Mine)
 	b.picture("failed", false)

@@ -129,9 +129,9 @@ func heldText(one messages.ExplainedTarget) string {
 	case one.Held == "yes" && one.Target.Presence():
 		return "held"
 	case one.Held == "yes" && one.Owned:
-		return "held since " + localTime(one.Since) + ", made by Castellan"
+		return "held since " + localTime(one.Since) + ", made or adopted by Castellan"
 	case one.Held == "yes":
-		return "held, made by somebody else"
+		return "held, not made by Castellan"
 	case one.Held == "unknown":
 		return "not known whether held"
 	}

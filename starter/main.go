@@ -1,5 +1,6 @@
 // Command starter is the operators' command line: it applies policies, shows plans and answers questions. It connects
-// to Temporal only, so it needs neither the Atlassian key nor the ledger, and the Temporal CLI can do all that it does.
+// to Temporal only, so it needs neither the Atlassian key nor the ledger, and the Temporal CLI can send all that it
+// sends, but for proofs of codes.
 package main
 
 import (

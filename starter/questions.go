@@ -191,10 +191,13 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 	display.Fprintf(w, "%s is %s\n", s.Org, s.State)
 	if p := s.Problem; p != nil {
 		display.Fprintf(w, "  problem since %s: %s: %s\n", localTime(p.Since), p.Kind, p.Message)
-		if p.Retry.IsZero() {
-			display.Fprintln(w, "  no policy is in force: correct it and apply it again")
-		} else {
+		switch {
+		case !p.Retry.IsZero():
 			display.Fprintf(w, "  next attempt: %s\n", localTime(p.Retry))
+		case s.Policy == "":
+			display.Fprintln(w, "  no policy is in force: correct it and apply it again")
+		default:
+			display.Fprintln(w, "  nothing is done until its policy is applied again")
 		}
 	}
 	if s.Feed.Problem != "" {

@@ -142,7 +142,7 @@ func serve(ctx context.Context) error {
 // newProcess sets up what depends only on the settings.
 func newProcess(settings config.Worker, log *zap.Logger) (*process, error) {
 	for _, name := range config.Unknown() {
-		log.Warn("a setting that nobody reads; is it misspelt?", zap.String("variable", name))
+		log.Warn("nothing reads this variable; check its spelling", zap.String("variable", name))
 	}
 	p := &process{settings: settings, log: log, health: &health{}}
 	var err error

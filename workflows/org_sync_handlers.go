@@ -36,7 +36,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 			s.approvePlan),
 		kit.Handle(ctx, h, messages.RejectPlan, "reject the held plan with this hash", s.checkDecision, s.rejectPlan),
 		kit.Handle(ctx, h, messages.SyncNow, "verify everybody, or one person, now", s.checkSyncNow, s.syncNow),
-		kit.Handle(ctx, h, messages.Pause, "write nothing until resume", checkPause, s.pause),
+		kit.Handle(ctx, h, messages.Pause, "stop all writes but those of grants and undos, until resume", checkPause, s.pause),
 		kit.Handle(ctx, h, messages.Resume, "resume after a pause", s.checkResume, s.resume),
 		kit.Handle(ctx, h, messages.Undo, "undo a run's changes, and pause", s.checkUndo, s.undo),
 		kit.Handle(ctx, h, messages.Grant, "grant a person a target for a limited time", s.checkGrant, s.grant),
@@ -328,7 +328,7 @@ func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.
 				in.By)}
 	}
 	s.closeGates(ctx, "paused by "+in.By)
-	return messages.Answer{Message: "paused: once the writes in flight are done, nothing is written except for grants. Resume with the update " + messages.Resume}, nil
+	return messages.Answer{Message: "paused: once the writes in flight are done, nothing is written except for grants and undos. Resume with the update " + messages.Resume}, nil
 }
 
 func (s *orgSync) checkResume(in messages.ResumeInput) error {
@@ -406,7 +406,7 @@ func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.An
 	}
 	message := summarizeRun(result)
 	if result.State == messages.RunStopped {
-		message += "; the rest follows, once the history of " + messages.OrgSyncID(s.Org) + " is renewed"
+		message += "; the rest follows when " + messages.OrgSyncID(s.Org) + " continues as new"
 	}
 	message += ". The organization is paused, for its policy would make the same changes again"
 	if s.Hold != nil && s.Hold.Undo {

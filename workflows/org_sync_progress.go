@@ -54,7 +54,7 @@ func (s *orgSync) checkTurn(turn int) error {
 
 func checkRunID(run string) error {
 	if run == "" || len(run) > messages.MostName {
-		return kit.Refuse("%q is no run: this is what a run says to the organization's loop", kit.Bounded(run))
+		return kit.Refuse("%q is no run: only Castellan sends this signal", kit.Bounded(run))
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func checkProgress(in messages.ProgressSignal) error {
 		messages.RunStopped:
 		return checkRunID(in.Run.Run)
 	}
-	return kit.Refuse("%q is no state of a run: this is what a run says to the organization's loop",
+	return kit.Refuse("%q is no state of a run: only Castellan sends this signal",
 		kit.Bounded(in.Run.State))
 }
 

@@ -15,7 +15,7 @@ import (
 
 // Bounds of a history and of what it hands to the next one.
 const (
-	renewSize   = 2 << 20         // bytes of a history after which a loop starts afresh: signals may be large
+	renewSize   = 2 << 20         // bytes of a history after which a loop continues as new: signals may be large
 	pressAt     = 4 * renewAt     // events from which on the watch ends for a fresh history, whatever else runs
 	pressSize   = 8 << 20         // or bytes, and then a run in the background ends for it as well
 	unwatched   = time.Minute     // the longest time without a watch for the sake of a fresh history
@@ -138,7 +138,7 @@ func (s *orgSync) recordStuck(ctx workflow.Context) {
 		}
 	}
 	s.Stuck = fmt.Sprintf("the history has %d events and %d MB and cannot be renewed, because it waits for: %s. Temporal ends it at 51,200 events or 50 MB. See the pending activities in the Web UI; "+
-		"after a reset, or starter apply, the loop starts afresh", length, size>>20,
+		"Reset it; if Temporal has terminated it, run starter apply", length, size>>20,
 		cmp.Or(strings.Join(waits, ", "), "nothing that it knows"))
 }
 

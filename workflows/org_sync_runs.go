@@ -450,7 +450,7 @@ func (s *orgSync) pauseFullAfterGrants(ctx workflow.Context) {
 	}
 }
 
-// closeGates stops all writes for a pause, except those of grants, which end on time, paused or not.
+// closeGates stops all writes for a pause, except those of grants and undos, which go on, paused or not.
 func (s *orgSync) closeGates(ctx workflow.Context, why string) {
 	for _, r := range []*childRun{s.urgent, s.full} {
 		if r != nil {

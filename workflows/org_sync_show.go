@@ -132,7 +132,7 @@ func (s *orgSync) describeNoticed(page *display.Page) {
 		page.Line("")
 	}
 	if len(s.Noticed) > 0 {
-		page.Line("### Given by hand after a grant\n")
+		page.Line("### Changed by hand after a grant\n")
 		for _, n := range s.Noticed {
 			page.Line("- %s", n)
 		}

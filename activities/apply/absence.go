@@ -117,8 +117,8 @@ func (s *Session) unlistedAdmin(ctx context.Context, some []plan.Absence, people
 	}), nil
 }
 
-// DoubtfulAbsence is why somebody is not given what hangs on such an absence.
-const DoubtfulAbsence = "it hangs on the person's not being in some group, and another search does not say the same; try again in a moment, or look at their groups in admin.atlassian.com"
+// DoubtfulAbsence is why somebody is not given what depends on such an absence.
+const DoubtfulAbsence = "it depends on the person not being in a group, and another search disagrees; try again in a moment, or look at their groups in admin.atlassian.com"
 
 // EligibleByAbsence reports whether the person may receive the target only because they are not in some group.
 func (s *Session) EligibleByAbsence(ctx context.Context, terms *policy.Policy, p access.Person,

@@ -152,7 +152,7 @@ func (s *Session) check(ctx context.Context, run string, line *access.Change) (*
 			return answer(access.Done, "done by an earlier attempt, found on reading back")
 		}
 		if is && line.Action == access.Add {
-			return answer(access.Already, "was so all the time: the read before did not show it")
+			return answer(access.Already, "held already: the read before did not show it")
 		}
 	}
 	if line.Action == access.Remove {

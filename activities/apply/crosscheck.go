@@ -13,7 +13,7 @@ import (
 )
 
 // Contradiction is why a removal is not made if another search contradicts it.
-const Contradiction = "another search still shows the person in a source group, or not as a rule has it"
+const Contradiction = "another search disagrees: it still shows the person in a source group, or not as a rule requires"
 
 // mostAsked is how many groups a person is searched for in before they lose something by a rule.
 const mostAsked = 100

@@ -46,7 +46,7 @@ func (s *task) checkDecider(ctx context.Context, by string) error {
 	case one.Err != nil:
 		return one.Err
 	case !one.Person.CanReceive():
-		return session.NotFoundf("by is %s, who is not active in the directory (%s): whoever decides is", by,
+		return session.NotFoundf("by is %s, who is not active in the directory (%s); only active people may decide", by,
 			one.Person.MembershipStatus)
 	}
 	return s.KeepRenamed(ctx, found)

@@ -173,7 +173,7 @@ func (g *governor) protected(p access.Person, known plan.State, last, used strin
 			if len(h.Reasons) > 0 {
 				why = session.ReasonsInWords(h.Reasons)
 			} else if h.Owned {
-				why = "made by Castellan; its reasons ended"
+				why = "made or adopted by Castellan; its reasons ended"
 			} else {
 				g.row(sectionByHand, string(target.Entitlement)+" "+p.ID, p.Label(), string(target.Entitlement),
 					since, last)

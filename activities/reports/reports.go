@@ -140,7 +140,7 @@ func whyInWords(p access.Person, target access.Entitlement, holdings []access.Ho
 				how += " (the membership itself was made by somebody else)"
 			}
 		} else if h.Owned {
-			how = "made by Castellan; its reasons ended"
+			how = "made or adopted by Castellan; its reasons ended"
 		}
 		words = append(words, display.Sprintf("%s holds %s since %s: %s", p.Label(), h.Target,
 			h.From.Format("2006-01-02 15:04:05Z07:00"), how))

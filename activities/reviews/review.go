@@ -104,7 +104,7 @@ func reviewSettings(p *policy.Policy, r *policy.Review) messages.ReviewSettings 
 	return s
 }
 
-// openCampaign is a session about one review. Its campaign is that of the policy under which the review began; what
+// campaignSession is a session about one review. Its campaign is that of the policy under which the review began; what
 // gives people their access is the policy in force.
 type campaignSession struct {
 	*task

@@ -83,7 +83,7 @@ func (r *reviewed) listed() []string {
 	return all
 }
 
-// asked are whom a stage asks, as "ana: bo group:builders, …".
+// askedOf returns whom a stage asks, as "ana: bo group:builders, …".
 func (r *reviewed) askedOf(stage int) map[string][]string {
 	r.T.Helper()
 	asked := map[string][]string{}

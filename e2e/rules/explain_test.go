@@ -26,7 +26,7 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 		`(?m)^mappings$`,
 		`builders +gives +group:builders through source group staff`, `(?m)^rules$`, `labs +holds`,
 		`no contractors +no`, `controllers +no \(observes\)`,
-		`group:lab +held since .*, made by Castellan +given by rule labs`, `(?m)^what would be done\n +nothing$`,
+		`group:lab +held since .*, made or adopted by Castellan +given by rule labs`, `(?m)^what would be done\n +nothing$`,
 	} {
 		require.Regexp(t, says, out)
 	}

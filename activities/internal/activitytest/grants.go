@@ -184,7 +184,7 @@ func (o *SimulatedOrg) StoredGrant(g access.Grant) access.Grant {
 	return now
 }
 
-// ask is what the grant's workflow asks the organization's loop.
+// SignalOf returns what the grant's workflow asks the organization's loop.
 func (o *SimulatedOrg) SignalOf(g access.Grant) messages.ReconcileGrantSignal {
 	g = o.StoredGrant(g)
 	return messages.ReconcileGrantSignal{

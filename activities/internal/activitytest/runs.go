@@ -80,7 +80,7 @@ func (o *SimulatedOrg) LookTwice(names ...string) reconcile.JudgeResult {
 	return o.Examine(o.NewRun(), first.Run, names...)
 }
 
-// whyNot is the last thing that the chain says of somebody.
+// Entry returns the last thing that the chain says of somebody.
 func (o *SimulatedOrg) Entry(name string, target access.Entitlement) (kind, body string) {
 	o.T.Helper()
 	entries, err := o.Ledger.History(o.T.Context(), Org, o.AccountID(name), target, 1)
