@@ -53,11 +53,12 @@ func TestAnEmptiedSourceIsHeld(t *testing.T) {
 	require.Contains(t, rules, "source-suspect")
 	require.Contains(t, rules, "sales")
 	require.Contains(t, rules, confluence)
-	o.syncNow()
+	state = o.syncNow()
 	require.Zero(t, removals(o.stats()))
+	require.NotNil(t, state.Hold, "%+v", state)
 
 	t.Log("a decision on another plan is refused, and says which one is open")
-	open := o.status().Hold.Plan
+	open := state.Hold.Plan
 	err := o.Decide(t.Context(), org, messages.ApprovePlan, "sha256:0000")
 	require.ErrorContains(t, err, open)
 	require.Equal(t, open, o.status().Hold.Plan)
