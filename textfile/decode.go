@@ -26,7 +26,7 @@ func Decode(data []byte) ([]byte, error) {
 		return nil, ErrEncoding
 	case bytes.HasPrefix(data, markUTF16LE), bytes.HasPrefix(data, markUTF16BE):
 		if len(data)%2 != 0 {
-			return nil, errors.New("it is cut short: it is in UTF-16, and half a character stands at its end")
+			return nil, errHalf
 		}
 		if data, err = unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM).NewDecoder().Bytes(data); err != nil {
 			return nil, err
@@ -49,6 +49,8 @@ func Decode(data []byte) ([]byte, error) {
 	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
 	return bytes.ReplaceAll(data, []byte("\r"), []byte("\n")), nil
 }
+
+var errHalf = errors.New("it is cut short: it is in UTF-16, and half a character stands at its end")
 
 // ErrEncoding is the error for a text in none of the encodings that Decode takes.
 var ErrEncoding = errors.New("it is not in UTF-8: save it as UTF-8")

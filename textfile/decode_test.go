@@ -1,7 +1,11 @@
 package textfile_test
 
 import (
+	"bytes"
+	"io"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -47,6 +51,45 @@ func TestDecodeRefusesOtherEncodings(t *testing.T) {
 		_, err := textfile.Decode([]byte(data))
 		require.Error(t, err, name)
 	}
+}
+
+func TestReaderReadsWhatDecodeReturns(t *testing.T) {
+	long := strings.Repeat("grün;blau 🎈\r\n", 5000) + "\r\r\n\n\r"
+	for encoding, data := range saved(t, long) {
+		want, err := textfile.Decode(data)
+		require.NoError(t, err, encoding)
+		for name, from := range map[string]io.Reader{
+			"whole":    bytes.NewReader(data),
+			"by bytes": iotest.OneByteReader(bytes.NewReader(data)),
+			"at once":  iotest.DataErrReader(bytes.NewReader(data)),
+		} {
+			got, err := io.ReadAll(textfile.NewReader(from))
+			require.NoError(t, err, "%s, %s", encoding, name)
+			require.Equal(t, string(want), string(got), "%s, %s", encoding, name)
+		}
+	}
+	broken := io.MultiReader(strings.NewReader("a"), iotest.ErrReader(io.ErrClosedPipe))
+	_, err := io.ReadAll(textfile.NewReader(broken))
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+}
+
+func FuzzReader(f *testing.F) {
+	for _, data := range saved(f, "a\r\nb\rc\n🎈") {
+		f.Add(data)
+	}
+	f.Add([]byte("\xff\xfea"))
+	f.Add([]byte("\xfe\xff\xd8\x00\x00a\xff\xfe"))
+	f.Add([]byte("a\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		want, wanted := textfile.Decode(data)
+		got, err := io.ReadAll(textfile.NewReader(iotest.HalfReader(bytes.NewReader(data))))
+		if wanted != nil { // if there are two reasons, the reader meets the first
+			require.Error(t, err)
+			return
+		}
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got))
+	})
 }
 
 func FuzzDecode(f *testing.F) {

@@ -1,5 +1,6 @@
 // Package reading checks what a read of a source shows, whatever the kind of source: that everybody and every group
-// appears once, with a key, within the bounds of package source. It hands them on in pages and counts them for the proof.
+// appears once, with a key, within the bounds of package source. It hands them on in pages and counts them for the
+// proof.
 package reading
 
 import (
@@ -152,8 +153,8 @@ func Key(key string) error {
 	case strings.TrimSpace(key) == "":
 		return fmt.Errorf("%w: a key is empty", source.ErrMalformed)
 	case len(key) > source.MaxKey:
-		return fmt.Errorf("%w: the key %.100q… has %d bytes; at most %d are taken", source.ErrMalformed, key, len(key),
-			source.MaxKey)
+		return fmt.Errorf("%w: a key has %d bytes; at most %d are taken: %.100q…", source.ErrMalformed, len(key),
+			source.MaxKey, key)
 	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
 		return fmt.Errorf("%w: the key %.100q is not one line of text", source.ErrMalformed, key)
 	}
