@@ -44,8 +44,9 @@ type Options struct {
 	Credentials Credentials
 	// Unauthorized and Forbidden say what to do about a 401 and a 403, for example which scope to grant.
 	Unauthorized, Forbidden string
-	// Explain reads the body of a refusal: the vendor's own words, and what kind of failure it is, where the status
-	// does not say it right. May be nil.
+	// Explain reads the body of a refusal: the vendor's own words, empty if these are not they, and what kind of
+	// failure it is, where the status does not say it right. Nil: the status alone counts, and no 404 says that
+	// somebody is gone.
 	Explain func(status int, body []byte) (text string, kind error)
 
 	// A call is repeated after the pause that the provider asks for (429, or 503 with Retry-After), at most Waits times
@@ -147,7 +148,7 @@ type Request struct {
 	Link      string     // instead of Path and Query: a link that the provider gave, to its own host and path only
 	Header    http.Header
 	Form      url.Values // sent by POST; its values are taken for secrets
-	NotFound  error      // the kind of a 404; default source.ErrInvalid
+	NotFound  error      // the kind of a 404 in the provider's own words; default source.ErrInvalid
 }
 
 // Segment escapes a key for use as one segment of a path.
@@ -201,11 +202,12 @@ func (c *Client) target(r Request) (string, *Error) {
 	}
 	if link.Scheme != c.base.Scheme || !strings.EqualFold(hostAndPort(link), hostAndPort(c.base)) {
 		return "", c.fail(r, source.ErrMalformed,
-			"the link to the next page leads to another host; it was not followed, because the credentials are for this "+
-				"one. If that is the provider's name, configure it as the URL")
+			"the link to the next page leads to another host; it was not followed, because the credentials are for "+
+				"this one. If that is the provider's name, configure it as the URL")
 	}
 	clean := path.Clean("/" + link.Path)
-	if clean != strings.TrimRight(link.Path, "/") || clean != c.base.Path && !strings.HasPrefix(clean, c.base.Path+"/") {
+	if clean != strings.TrimRight(link.Path, "/") ||
+		clean != c.base.Path && !strings.HasPrefix(clean, c.base.Path+"/") {
 		return "", c.fail(r, source.ErrMalformed,
 			"the link to the next page leads out of the path of the configured URL; it was not followed")
 	}
@@ -256,7 +258,8 @@ func (c *Client) once(caller context.Context, r Request, target string, into any
 			"the answer is larger than %d bytes: ask for smaller pages", limit))
 	case isHTML(response.Header, body):
 		return nil, "", c.fail(r, source.ErrMalformed,
-			"a web page came instead of data: see whether the URL is right, and whether a proxy or a login page answers")
+			"a web page came instead of data: see whether the URL is right, and whether a proxy or a login page "+
+				"answers")
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return nil, "", c.fail(r, source.ErrMalformed, "the answer is not the JSON that was expected: "+

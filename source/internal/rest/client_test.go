@@ -106,8 +106,9 @@ func TestClientRefusesAnswers(t *testing.T) {
 		"empty":        {200, [2]string{}, ``, source.ErrMalformed, "not the JSON that was expected"},
 		"two values":   {200, [2]string{}, `{}{}`, source.ErrMalformed, "not the JSON that was expected"},
 		"name twice":   {200, [2]string{}, `{"a":1,"a":2}`, source.ErrMalformed, "duplicate"},
-		"too large":    {200, [2]string{}, `{"a":"` + strings.Repeat("x", 2000) + `"}`, source.ErrMalformed, "larger than 1024"},
-		"broken off":   {200, [2]string{"Content-Length", "100"}, `{"a":`, source.ErrUnavailable, "broke off"},
+		"too large": {200, [2]string{}, `{"a":"` + strings.Repeat("x", 2000) + `"}`, source.ErrMalformed,
+			"larger than 1024"},
+		"broken off": {200, [2]string{"Content-Length", "100"}, `{"a":`, source.ErrUnavailable, "broke off"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -143,11 +144,37 @@ func TestClientRefusesAnswers(t *testing.T) {
 	}
 }
 
-func TestClientNamesWhatA404Means(t *testing.T) {
-	r := newRecorder(t, http.NotFound)
-	_, err := r.client(t, nil).Do(t.Context(), rest.Request{Operation: "o", Path: "/u", NotFound: source.ErrGone}, nil)
-	require.ErrorIs(t, err, source.ErrGone)
-	require.NotErrorIs(t, err, source.ErrInvalid)
+func TestClientBelievesA404OnlyInTheProvidersWords(t *testing.T) {
+	tests := map[string]struct {
+		media, body string
+		kind        error
+	}{
+		"own":         {"application/json", `gone`, source.ErrGone},
+		"another's":   {"application/json", `404 page not found`, source.ErrMalformed},
+		"web page":    {"text/html", `gone`, source.ErrMalformed},
+		"empty":       {"application/json", ``, source.ErrMalformed},
+		"other thing": {"application/json", `realm`, source.ErrInvalid},
+	}
+	for name, test := range tests {
+		r := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", test.media)
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, test.body)
+		})
+		client := r.client(t, func(o *rest.Options) {
+			o.Explain = func(_ int, body []byte) (string, error) {
+				switch string(body) {
+				case "gone":
+					return "no such user", nil
+				case "realm":
+					return "no such realm", source.ErrInvalid
+				}
+				return "", nil
+			}
+		})
+		_, err := client.Do(t.Context(), rest.Request{Operation: "o", Path: "/u", NotFound: source.ErrGone}, nil)
+		require.ErrorIs(t, err, test.kind, name)
+	}
 }
 
 func TestClientWaitsAsRateLimitsAsk(t *testing.T) {
@@ -158,12 +185,18 @@ func TestClientWaitsAsRateLimitsAsk(t *testing.T) {
 		waits  []time.Duration
 		kind   error
 	}{
-		"seconds":     {429, [2]string{"Retry-After", "7"}, []time.Duration{7 * time.Second, 7 * time.Second}, source.ErrRateLimited},
-		"date":        {429, [2]string{"Retry-After", "Thu, 01 Jan 2026 12:00:09 GMT"}, []time.Duration{9 * time.Second, 9 * time.Second}, source.ErrRateLimited},
-		"reset":       {429, [2]string{"X-Rate-Limit-Reset", "1767268805"}, []time.Duration{5 * time.Second, 5 * time.Second}, source.ErrRateLimited},
-		"past":        {429, [2]string{"X-Rate-Limit-Reset", "1"}, []time.Duration{time.Second, time.Second}, source.ErrRateLimited},
-		"unsaid":      {429, [2]string{"Retry-After", "soon"}, []time.Duration{time.Second, 2 * time.Second}, source.ErrRateLimited},
-		"503":         {503, [2]string{"Retry-After", "2"}, []time.Duration{2 * time.Second, 2 * time.Second}, source.ErrUnavailable},
+		"seconds": {429, [2]string{"Retry-After", "7"}, []time.Duration{7 * time.Second, 7 * time.Second},
+			source.ErrRateLimited},
+		"date": {429, [2]string{"Retry-After", "Thu, 01 Jan 2026 12:00:09 GMT"},
+			[]time.Duration{9 * time.Second, 9 * time.Second}, source.ErrRateLimited},
+		"reset": {429, [2]string{"X-Rate-Limit-Reset", "1767268805"}, []time.Duration{5 * time.Second,
+			5 * time.Second}, source.ErrRateLimited},
+		"past": {429, [2]string{"X-Rate-Limit-Reset", "1"}, []time.Duration{time.Second, time.Second},
+			source.ErrRateLimited},
+		"unsaid": {429, [2]string{"Retry-After", "soon"}, []time.Duration{time.Second, 2 * time.Second},
+			source.ErrRateLimited},
+		"503": {503, [2]string{"Retry-After", "2"}, []time.Duration{2 * time.Second, 2 * time.Second},
+			source.ErrUnavailable},
 		"503, unsaid": {503, [2]string{}, nil, source.ErrUnavailable},
 		"too long":    {429, [2]string{"Retry-After", "61"}, nil, source.ErrRateLimited},
 	}
@@ -254,7 +287,8 @@ func TestClientSendsNothingWithoutASecret(t *testing.T) {
 func TestNewChecksItsOptions(t *testing.T) {
 	for name, o := range map[string]rest.Options{
 		"no URL": {}, "relative": {URL: "/a"}, "scheme": {URL: "ftp://a"}, "credentials": {URL: "https://u:p@a"},
-		"query": {URL: "https://a?x=1"}, "plain": {URL: "http://idp.example"}, "bound": {URL: "https://a", MaxBytes: -1},
+		"query": {URL: "https://a?x=1"}, "plain": {URL: "http://idp.example"}, "bound": {URL: "https://a",
+			MaxBytes: -1},
 	} {
 		_, err := rest.New(o)
 		require.ErrorIs(t, err, source.ErrInvalid, name)
@@ -309,7 +343,8 @@ func TestTokensSayWhyThereIsNone(t *testing.T) {
 		body   string
 		kind   error
 	}{
-		"secret":  {401, `{"error":"invalid_client","error_description":"bad secret ` + token + `"}`, source.ErrUnauthorized},
+		"secret": {401, `{"error":"invalid_client","error_description":"bad secret ` + token + `"}`,
+			source.ErrUnauthorized},
 		"grant":   {400, `{"error":"invalid_grant"}`, source.ErrUnauthorized},
 		"scope":   {400, `{"error":"invalid_scope","error_description":"no"}`, source.ErrForbidden},
 		"request": {400, `{"error":"invalid_request"}`, source.ErrInvalid},

@@ -111,12 +111,19 @@ func (c *Client) refused(r Request, response *http.Response, body []byte, secret
 	e := c.fail(r, nil, "")
 	e.Status = response.StatusCode
 	e.Detail, e.Kind = c.byStatus(r, e.Status)
+	own := false // whether the provider itself says no, not something before it
 	if c.options.Explain != nil && !isHTML(response.Header, body) {
 		text, kind := c.options.Explain(e.Status, body)
 		if kind != nil {
 			e.Kind = kind
 		}
 		e.Detail = join(e.Detail, clean(text, secrets))
+		own = text != ""
+	}
+	if e.Status == http.StatusNotFound && !own && r.NotFound != nil {
+		e.Kind, e.Detail = source.ErrMalformed, "the answer is not in the provider's words: see whether the URL is "+
+			"right, and "+
+			"whether a proxy answers"
 	}
 	if errors.Is(e.Kind, source.ErrRateLimited) || e.Status == http.StatusServiceUnavailable {
 		e.pause = pauseOf(response.Header)
@@ -142,7 +149,8 @@ func (c *Client) byStatus(r Request, status int) (detail string, kind error) {
 	case status >= 500 || status == http.StatusRequestTimeout:
 		return "", source.ErrUnavailable
 	case status/100 == 3:
-		return "a redirect, which was not followed: configure the address that it leads to, if it is right", source.ErrMalformed
+		return "a redirect, which was not followed: configure the address that it leads to, if it is right",
+			source.ErrMalformed
 	case status/100 == 2:
 		return "data was expected with the status 200", source.ErrMalformed
 	}

@@ -15,7 +15,8 @@ const MaxPages = source.MaxPeople / 10
 
 // Pages calls page with the cursor of each page: first with first, then with what it returned, until that is empty. A
 // cursor that was there before is an error: the list would never end, or have people missing.
-func Pages(ctx context.Context, list, first string, page func(ctx context.Context, cursor string) (string, error)) error {
+func Pages(ctx context.Context, list, first string, page func(ctx context.Context, cursor string) (string,
+	error)) error {
 	seen := map[[sha256.Size]byte]bool{}
 	for cursor := first; ; {
 		if err := ctx.Err(); err != nil {
@@ -30,7 +31,8 @@ func Pages(ctx context.Context, list, first string, page func(ctx context.Contex
 			return err
 		}
 		if seen[sha256.Sum256([]byte(next))] {
-			return fmt.Errorf("%s: %w: page %d leads back to one before it, so that the list has no end: read again, and "+
+			return fmt.Errorf("%s: %w: page %d leads back to one before it, so that the list has no end: read "+
+				"again, and "+
 				"tell the provider if it happens every time", list, source.ErrMalformed, len(seen))
 		}
 		cursor = next
@@ -82,4 +84,25 @@ func InOrder[In, Out any](ctx context.Context, items []In, limit int,
 		return nil
 	})
 	return group.Wait()
+}
+
+// Unique are keys that a list shows once each.
+type Unique struct {
+	Keys []string
+	seen map[string]struct{}
+}
+
+// Add takes a key. A second time is an error: pages overlap, so that others may be missing.
+func (u *Unique) Add(key string) error {
+	if _, twice := u.seen[key]; twice {
+		return fmt.Errorf("%w: %.100q was shown twice, so that others may be missing: read again; if it happens "+
+			"every time, "+
+			"the provider's paging is broken", source.ErrIncomplete, key)
+	}
+	if u.seen == nil {
+		u.seen = map[string]struct{}{}
+	}
+	u.seen[key] = struct{}{}
+	u.Keys = append(u.Keys, key)
+	return nil
 }

@@ -24,7 +24,8 @@ func TestPagesFollowsCursorsToTheEnd(t *testing.T) {
 	require.NoError(t, rest.Pages(t.Context(), "users", "", page))
 	require.Equal(t, []string{"", "a", "b"}, asked)
 
-	for name, loop := range map[string]map[string]string{"same": {"": "a", "a": "a"}, "far": {"": "a", "a": "b", "b": "a"}} {
+	for name, loop := range map[string]map[string]string{"same": {"": "a", "a": "a"}, "far": {"": "a", "a": "b",
+		"b": "a"}} {
 		next = loop
 		err := rest.Pages(t.Context(), "users", "", page)
 		require.ErrorIs(t, err, source.ErrMalformed, name)
@@ -96,6 +97,9 @@ func TestInOrderStopsAtTheFirstError(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, rest.InOrder(ctx, items, 4, func(ctx context.Context, _ int) (int, error) { return 0, ctx.Err() },
+	require.ErrorIs(t, rest.InOrder(ctx, items, 4, func(ctx context.Context, _ int) (int, error) {
+		return 0,
+			ctx.Err()
+	},
 		func(int, int) error { return nil }), context.Canceled)
 }

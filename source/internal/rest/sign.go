@@ -32,10 +32,12 @@ func ParseKey(text string) (*rsa.PrivateKey, error) {
 			return nil, errors.New("the private key is encrypted: give it without a passphrase")
 		}
 	}
-	return nil, errors.New("there is no private key: it is expected as PEM, which begins with -----BEGIN PRIVATE KEY-----")
+	return nil, errors.New("there is no private key: it is expected as PEM, which begins with -----BEGIN PRIVATE " +
+		"KEY-----")
 }
 
-// SignJWT makes a JSON web token of the claims, signed with RS256. Header adds to the token's header, for example kid.
+// SignJWT makes a JSON web token of the claims. Header adds to the token's header, for example kid. It is signed with
+// RS256, or with PS256 if the header's alg says so.
 func SignJWT(key *rsa.PrivateKey, header map[string]string, claims map[string]any) (string, error) {
 	full := map[string]string{"alg": "RS256", "typ": "JWT"}
 	for name, value := range header {
@@ -51,7 +53,14 @@ func SignJWT(key *rsa.PrivateKey, header map[string]string, claims map[string]an
 	}
 	signed := parts[0] + "." + parts[1]
 	digest := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	var signature []byte
+	var err error
+	if full["alg"] == "PS256" {
+		signature, err = rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:],
+			&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+	} else {
+		signature, err = rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	}
 	if err != nil {
 		return "", err
 	}

@@ -44,7 +44,8 @@ func requireSigned(t *testing.T, key *rsa.PrivateKey, parts []string) {
 func TestParseKey(t *testing.T) {
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(rsaKey())
 	require.NoError(t, err)
-	key, err := rest.ParseKey("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" + asPEM("PRIVATE KEY", pkcs8))
+	key, err := rest.ParseKey("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" + asPEM("PRIVATE KEY",
+		pkcs8))
 	require.NoError(t, err)
 	require.True(t, key.Equal(rsaKey()))
 
