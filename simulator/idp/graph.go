@@ -47,8 +47,8 @@ func graphPerson(p *Person) map[string]any {
 func selected(c call, all map[string]any) map[string]any {
 	names := c.query("$select")
 	if names == "" {
-		names = "businessPhones,displayName,givenName,jobTitle,mail,mobilePhone,officeLocation,preferredLanguage,surname," +
-			"userPrincipalName,id"
+		names = "businessPhones,displayName,givenName,jobTitle,mail,mobilePhone,officeLocation," +
+			"preferredLanguage,surname,userPrincipalName,id"
 	}
 	chosen := map[string]any{}
 	for _, name := range strings.Split(names, ",") {
@@ -109,7 +109,7 @@ func (d *Directory) graphDeleted(c call) answer {
 		return graphNotFound(c.PathValue("id"))
 	}
 	return answer{body: map[string]any{"@odata.type": "#microsoft.graph.user", "id": p.ID,
-		"deletedDateTime": p.deleted.UTC().Format(time.RFC3339), "displayName": p.First + " " + p.Last}}
+		"deletedDateTime": p.deleted.UTC().Format(time.RFC3339)}}
 }
 
 func (d *Directory) graphGroups(c call) answer {
