@@ -1,0 +1,353 @@
+package ldap
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/castellan-io/castellan/source"
+)
+
+const (
+	attrObjectClass  = "objectClass"
+	attrPrimaryGroup = "primaryGroupID"    // of a person: the group that does not list them as a member
+	attrPrimaryToken = "primaryGroupToken" // of a group: by which people name it
+
+	tokensAtOnce      = 50     // in one filter
+	pageOfGroups      = 500    // shown at once
+	pageOfMemberships = 100000 // shown at once, more or less
+)
+
+// groupClasses are the object classes of groups, noPeople those of what may be a member and is no person. Lower case.
+var (
+	groupClasses = []string{"group", "groupofnames", "groupofuniquenames", "groupofmembers", "groupofentries",
+		"groupofurls", "posixgroup", "ipausergroup"}
+	noPeople = []string{"computer", "msds-managedserviceaccount", "msds-groupmanagedserviceaccount", "device",
+		"foreignsecurityprincipal", "organizationalrole", "applicationprocess", "organizationalunit", "organization",
+		"domain", "container", "ipahost", "ipaservice"}
+)
+
+// readGroups shows every group in scope with its members.
+func (r *Reader) readGroups(ctx context.Context, c *conn, known *known, show func(source.Page) error) error {
+	if r.o.Groups.Skip {
+		return nil
+	}
+	q := query{
+		what: "reading groups under " + r.o.Groups.Base, base: r.o.Groups.Base, filter: r.o.Groups.Filter,
+		attributes: r.groupAttributes(), page: max(r.o.PageSize/5, 1), wanted: r.isMember,
+	}
+	err := r.pages(ctx, c, q, func(entries []*ldap.Entry) error {
+		for _, entry := range entries {
+			if err := r.addGroup(c, known, entry, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.resolve(ctx, c, known); err != nil {
+		return err
+	}
+	if err := r.addPrimary(ctx, c, known); err != nil {
+		return err
+	}
+	return r.showGroups(c, known, show)
+}
+
+func (r *Reader) groupAttributes() []string {
+	asked := append([]string{attrObjectClass, r.o.Key, r.o.Groups.Name}, r.o.Groups.Member...)
+	if r.o.ActiveDirectory {
+		asked = append(asked, attrPrimaryToken, attrVersion)
+	}
+	return distinct(asked)
+}
+
+func (r *Reader) isMember(attribute string) bool {
+	return slices.ContainsFunc(r.o.Groups.Member, func(name string) bool { return strings.EqualFold(name, attribute) })
+}
+
+// addGroup notes a group and its direct members. Only one in scope needs a key and a name.
+func (r *Reader) addGroup(c *conn, known *known, entry *ldap.Entry, inScope bool) error {
+	g := &group{inScope: inScope}
+	if inScope {
+		if len(known.groups) == source.MaxGroups {
+			return c.fail(source.ErrInvalid, "more than %d groups: narrow the filter", source.MaxGroups)
+		}
+		if err := r.nameGroup(c, known, entry, g); err != nil {
+			return err
+		}
+	}
+	if token := valuesOf(entry, attrPrimaryToken); len(token) == 1 {
+		g.token = string(token[0])
+	}
+	known.note(entry.DN, reference{kind: isGroup, index: int32(len(known.groups))})
+	known.groups = append(known.groups, g)
+	if !inScope && !r.o.Groups.Nested {
+		return nil
+	}
+	for _, attribute := range r.o.Groups.Member {
+		for _, value := range valuesOf(entry, attribute) {
+			if dn := memberDN(string(value)); dn != "" && !r.isElsewhere(dn) {
+				known.addMember(g, dn)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Reader) nameGroup(c *conn, known *known, entry *ldap.Entry, g *group) error {
+	key, missing, err := r.keyOf(entry)
+	if missing {
+		return c.fail(source.ErrForbidden, "the group %q has no %s that the account may read", entry.DN, r.o.Key)
+	}
+	if err == nil && known.groupKey[key] {
+		err = fmt.Errorf("its key %q is another's; if it was moved, read again", key)
+	}
+	if err != nil {
+		return c.fail(source.ErrMalformed, "the group %q: %v", entry.DN, err)
+	}
+	known.groupKey[key] = true
+	var names []string
+	for _, value := range valuesOf(entry, r.o.Groups.Name) {
+		names = append(names, string(value))
+	}
+	if len(names) == 0 {
+		return c.fail(source.ErrForbidden, "the group %q has no %s that the account may read", entry.DN, r.o.Groups.Name)
+	}
+	name := slices.Min(names)
+	if first := firstValue(entry.DN, r.o.Groups.Name); slices.Contains(names, first) {
+		name = first
+	}
+	if name == "" || len(name) > source.MaxName || !utf8.ValidString(name) {
+		return c.fail(source.ErrMalformed, "the group %q: its %s %.50q is no name of 1 to %d bytes", entry.DN,
+			r.o.Groups.Name, name, source.MaxName)
+	}
+	g.key, g.name = key, name
+	return nil
+}
+
+// resolve asks for the members who are not known, level by level, until all are.
+func (r *Reader) resolve(ctx context.Context, c *conn, known *known) error {
+	asked := map[string]reference{} // by DN as it was written
+	for from, level := 0, 0; from < len(known.groups); level++ {
+		groups := known.groups[from:]
+		from = len(known.groups)
+		if level > maxDepth {
+			return c.fail(source.ErrInvalid, "groups are nested more than %d deep", maxDepth)
+		}
+		// What was not known when a group was read may be known now.
+		var unknown []string
+		for _, g := range groups {
+			pending := g.pending
+			g.pending = nil
+			for _, dn := range pending {
+				known.addMember(g, dn)
+			}
+			for _, dn := range g.pending {
+				if _, ok := asked[dn]; !ok {
+					asked[dn] = reference{}
+					unknown = append(unknown, dn)
+				}
+			}
+		}
+		if err := r.ask(ctx, c, known, unknown, asked); err != nil {
+			return err
+		}
+		for _, g := range groups {
+			for _, dn := range g.pending {
+				switch is := asked[dn]; is.kind {
+				case isPerson:
+					g.people = append(g.people, is.index)
+				case isGroup:
+					g.groups = append(g.groups, is.index)
+				}
+			}
+			g.pending = nil
+		}
+	}
+	return nil
+}
+
+// ask reads entries by DN, and notes what they are. The server says which entry a DN stands for.
+func (r *Reader) ask(
+	ctx context.Context, c *conn, known *known, dns []string, answers map[string]reference,
+) error {
+	for chunk := range slices.Chunk(dns, pageOfGroups) {
+		entries := make([]*ldap.Entry, len(chunk))
+		err := each(len(chunk), inFlight, func(i int) error {
+			entry, err := c.entry(ctx, "reading the member "+chunk[i], chunk[i], r.groupAttributes())
+			if err == nil && entry != nil {
+				err = c.completeAll(ctx, []*ldap.Entry{entry}, r.isMember)
+			}
+			entries[i] = entry
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for i, entry := range entries {
+			is, err := r.classify(c, known, entry)
+			if err != nil {
+				return err
+			}
+			answers[chunk[i]] = is
+		}
+	}
+	return nil
+}
+
+// classify notes an entry that is a member of a group and not in scope.
+func (r *Reader) classify(c *conn, known *known, entry *ldap.Entry) (reference, error) {
+	if entry == nil {
+		return reference{kind: isNobody}, nil
+	}
+	if is, ok := known.byDN[normalize(entry.DN)]; ok && is.kind != isAmbiguous {
+		return is, nil
+	}
+	classes := map[string]bool{}
+	for _, value := range valuesOf(entry, attrObjectClass) {
+		classes[strings.ToLower(string(value))] = true
+	}
+	has := func(class string) bool { return classes[class] }
+	switch {
+	case slices.ContainsFunc(groupClasses, has):
+		is := reference{kind: isGroup, index: int32(len(known.groups))}
+		return is, r.addGroup(c, known, entry, false)
+	case slices.ContainsFunc(noPeople, has):
+		is := reference{kind: isNobody}
+		known.note(entry.DN, is)
+		return is, nil
+	}
+	key, missing, err := r.keyOf(entry)
+	if missing {
+		return reference{}, c.fail(source.ErrForbidden, "the member %q has no %s that the account may read", entry.DN,
+			r.o.Key)
+	}
+	if err != nil {
+		return reference{}, c.fail(source.ErrMalformed, "the member %q: %v", entry.DN, err)
+	}
+	if err := known.addPerson(c, entry.DN, key, false); err != nil {
+		return reference{}, err
+	}
+	return reference{kind: isPerson, index: known.byKey[key]}, nil
+}
+
+// addPrimary adds to Active Directory's groups those whose primary group they are: it does not list them as members.
+// Those in scope are known already.
+func (r *Reader) addPrimary(ctx context.Context, c *conn, known *known) error {
+	byToken := map[string]*group{}
+	var tokens []string
+	for _, g := range known.groups {
+		if g.token != "" && byToken[g.token] == nil && (g.inScope || r.o.Groups.Nested) {
+			byToken[g.token] = g
+			tokens = append(tokens, g.token)
+			g.people = append(g.people, known.primary[g.token]...)
+		}
+	}
+	others := "(objectCategory=person)(objectClass=user)"
+	if normalize(r.o.People.Base) == normalize(r.o.Base) {
+		others += "(!" + r.o.People.Filter + ")"
+	}
+	for some := range slices.Chunk(tokens, tokensAtOnce) {
+		var filter strings.Builder
+		for _, token := range some {
+			filter.WriteString("(" + attrPrimaryGroup + "=" + ldap.EscapeFilter(token) + ")")
+		}
+		q := query{
+			what: "reading primary groups under " + r.o.Base, base: r.o.Base, page: r.o.PageSize,
+			filter:     "(&" + others + "(|" + filter.String() + "))",
+			attributes: distinct([]string{r.o.Key, attrPrimaryGroup}), wanted: r.isMember,
+		}
+		err := r.pages(ctx, c, q, func(entries []*ldap.Entry) error {
+			for _, entry := range entries {
+				if err := r.addToPrimary(c, known, entry, byToken); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reader) addToPrimary(c *conn, known *known, entry *ldap.Entry, byToken map[string]*group) error {
+	key, missing, err := r.keyOf(entry)
+	if missing || err != nil {
+		return c.fail(source.ErrMalformed, "%q has no %s that can be used: %v", entry.DN, r.o.Key, err)
+	}
+	token := valuesOf(entry, attrPrimaryGroup)
+	if len(token) != 1 || byToken[string(token[0])] == nil {
+		return c.fail(source.ErrIncomplete, "the primary group of %q changed while it was read: read again", entry.DN)
+	}
+	if _, ok := known.byKey[key]; !ok {
+		if err := known.addPerson(c, entry.DN, key, false); err != nil {
+			return err
+		}
+	}
+	g := byToken[string(token[0])]
+	g.people = append(g.people, known.byKey[key])
+	return nil
+}
+
+// showGroups shows the groups in scope, in pages of bounded size.
+func (r *Reader) showGroups(c *conn, known *known, show func(source.Page) error) error {
+	var page source.Page
+	memberships := 0
+	for index, g := range known.groups {
+		if !g.inScope {
+			continue
+		}
+		members, err := r.membersOf(c, known, int32(index))
+		if err != nil {
+			return err
+		}
+		page.Groups = append(page.Groups, source.Group{Key: g.key, Name: g.name, Members: members})
+		memberships += len(members)
+		if len(page.Groups) == pageOfGroups || memberships >= pageOfMemberships {
+			if err := show(page); err != nil {
+				return err
+			}
+			page, memberships = source.Page{}, 0
+		}
+	}
+	if len(page.Groups) == 0 {
+		return nil
+	}
+	return show(page)
+}
+
+// membersOf returns the keys of a group's members, sorted and each once.
+func (r *Reader) membersOf(c *conn, known *known, index int32) ([]string, error) {
+	members := []string{}
+	visited := map[int32]bool{index: true}
+	for level, depth := []int32{index}, 0; len(level) > 0; depth++ {
+		if depth > maxDepth {
+			return nil, c.fail(source.ErrInvalid, "groups in %q are nested more than %d deep", known.groups[index].name,
+				maxDepth)
+		}
+		var below []int32
+		for _, at := range level {
+			for _, person := range known.groups[at].people {
+				members = append(members, known.keys[person])
+			}
+			for _, inner := range known.groups[at].groups {
+				if r.o.Groups.Nested && !visited[inner] {
+					visited[inner] = true
+					below = append(below, inner)
+				}
+			}
+		}
+		level = below
+	}
+	slices.Sort(members)
+	return slices.Compact(members), nil
+}

@@ -1,0 +1,153 @@
+package ldap
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/castellan-io/castellan/source"
+)
+
+// Reader reads one directory. It opens a connection for each call.
+type Reader struct {
+	o  Options
+	at address
+}
+
+var _ source.Source = (*Reader)(nil)
+
+// New returns a Reader. Nothing is asked of the server yet.
+func New(options Options) (*Reader, error) {
+	o, at, err := options.checked()
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{o: o, at: at}, nil
+}
+
+// Read implements source.Source. People come before groups.
+func (r *Reader) Read(ctx context.Context, page func(source.Page) error) (source.Proof, error) {
+	c, err := r.connect(ctx)
+	if err != nil {
+		return source.Proof{}, err
+	}
+	defer c.close()
+	known := newKnown()
+	proof := source.Proof{As: r.as(c)}
+	show := func(p source.Page) error {
+		if err := ctx.Err(); err != nil {
+			return c.explain(ctx, "reading", err)
+		}
+		proof.People += len(p.People)
+		proof.Groups += len(p.Groups)
+		for _, g := range p.Groups {
+			proof.Memberships += len(g.Members)
+		}
+		return page(p)
+	}
+	err = r.readPeople(ctx, c, known, show)
+	if err == nil {
+		err = r.readGroups(ctx, c, known, show)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = c.explain(ctx, "reading", ctx.Err())
+	}
+	if err != nil {
+		return source.Proof{}, err
+	}
+	return proof, nil
+}
+
+// as returns the digest of where, as whom and what is read.
+func (r *Reader) as(c *conn) string {
+	digest := sha256.New()
+	for _, part := range []any{
+		"ldap 1", r.at.String(), r.o.BindDN, c.whoami, r.o.Base, r.o.Elsewhere, r.o.Key, r.o.People, r.o.Groups,
+		r.o.Enabled,
+	} {
+		text := fmt.Sprintf("%#v", part)
+		fmt.Fprintf(digest, "%d:%s", len(text), text)
+	}
+	return "sha256:" + hex.EncodeToString(digest.Sum(nil))
+}
+
+// Lookup implements source.Source. It finds people anywhere under Base. ErrGone means that a search of all of it was
+// complete and found nobody; if Active Directory shows us what it deleted, the error says so.
+func (r *Reader) Lookup(ctx context.Context, key string) (source.Identity, error) {
+	filter, err := r.keyFilter(key)
+	if err != nil {
+		return source.Identity{}, err
+	}
+	c, err := r.connect(ctx)
+	if err != nil {
+		return source.Identity{}, err
+	}
+	defer c.close()
+	what := "looking up " + key
+	entries, err := r.find(ctx, c, what, filter, r.personAttributes())
+	if err != nil {
+		return source.Identity{}, err
+	}
+	switch len(entries) {
+	case 0:
+		return source.Identity{}, r.gone(ctx, c, what, filter)
+	case 1:
+	default:
+		return source.Identity{}, c.fail(source.ErrMalformed, "%s: %q and %q share the key", what, entries[0].DN,
+			entries[1].DN)
+	}
+	person, err := r.identity(c, entries[0])
+	if err == nil && !strings.EqualFold(person.Key, key) {
+		err = c.fail(source.ErrMalformed, "%s: the server shows somebody else, %q", what, person.Key)
+	}
+	if err != nil {
+		return source.Identity{}, err
+	}
+	return person, nil
+}
+
+// find returns the few entries under Base that match a filter.
+func (r *Reader) find(
+	ctx context.Context, c *conn, what, filter string, attributes []string, controls ...ldap.Control,
+) ([]*ldap.Entry, error) {
+	request := ldap.NewSearchRequest(r.o.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, filter,
+		attributes, controls)
+	result, err := c.search(ctx, what, request)
+	if err != nil {
+		return nil, err
+	}
+	if len(result.Entries) == 0 {
+		err = r.checkReferences(c, what, result.Referrals)
+	}
+	if err == nil {
+		err = c.completeAll(ctx, result.Entries, r.wanted)
+	}
+	return result.Entries, err
+}
+
+// gone returns the error for somebody whom a complete search did not find.
+func (r *Reader) gone(ctx context.Context, c *conn, what, filter string) error {
+	if !r.o.ActiveDirectory {
+		return c.fail(source.ErrGone, "%s: nothing under %s has this key", what, r.o.Base)
+	}
+	attributes := []string{r.o.Key, "isDeleted"}
+	entries, err := r.find(ctx, c, what, filter, attributes, ldap.NewControlMicrosoftShowDeleted())
+	switch {
+	case err != nil && ctx.Err() != nil, errors.Is(err, source.ErrUnavailable), errors.Is(err, source.ErrMalformed):
+		return err
+	case err != nil || len(entries) == 0:
+		return c.fail(source.ErrGone, "%s: nothing under %s has this key; of what was deleted, the account sees nothing",
+			what, r.o.Base)
+	}
+	for _, entry := range entries {
+		if values := valuesOf(entry, "isDeleted"); len(values) != 1 || !strings.EqualFold(string(values[0]), "TRUE") {
+			return c.fail(source.ErrUnavailable, "%s: first there was nobody, then %q", what, entry.DN)
+		}
+	}
+	return c.fail(source.ErrGone, "%s: it was deleted", what)
+}
