@@ -281,6 +281,8 @@ func (e fakeEntry) matches(filter *ber.Packet) bool {
 	case ldap.FilterEqualityMatch:
 		name, value := filter.Children[0].Data.String(), filter.Children[1].Data.String()
 		return slices.ContainsFunc(e.values(name), func(each string) bool { return strings.EqualFold(each, value) })
+	case ldap.FilterSubstrings: // wider than what is asked for
+		return len(e.values(filter.Children[0].Data.String())) > 0
 	case ldap.FilterGreaterOrEqual:
 		name, value := filter.Children[0].Data.String(), filter.Children[1].Data.String()
 		return slices.ContainsFunc(e.values(name), func(each string) bool {

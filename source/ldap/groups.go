@@ -2,14 +2,15 @@ package ldap
 
 import (
 	"context"
-	"fmt"
+	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
+	"unicode"
 
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/castellan-io/castellan/source"
+	"github.com/castellan-io/castellan/source/internal/reading"
 )
 
 const (
@@ -17,9 +18,8 @@ const (
 	attrPrimaryGroup = "primaryGroupID"    // of a person: the group that does not list them as a member
 	attrPrimaryToken = "primaryGroupToken" // of a group: by which people name it
 
-	tokensAtOnce      = 50     // in one filter
-	pageOfGroups      = 500    // shown at once
-	pageOfMemberships = 100000 // shown at once, more or less
+	tokensAtOnce  = 50  // in one filter
+	membersAtOnce = 500 // whose entries are held
 )
 
 // groupClasses are the object classes of groups, noPeople those of what may be a member and is no person. Lower case.
@@ -32,33 +32,62 @@ var (
 )
 
 // readGroups shows every group in scope with its members.
-func (r *Reader) readGroups(ctx context.Context, c *conn, known *known, show func(source.Page) error) error {
-	if r.o.Groups.Skip {
-		return nil
-	}
+func (r *Reader) readGroups(ctx context.Context, c *conn, known *known, shown *reading.Reading) error {
 	q := query{
-		what: "reading groups under " + r.o.Groups.Base, base: r.o.Groups.Base, filter: r.o.Groups.Filter,
+		what: "reading groups under " + r.o.Groups.Base, base: r.o.Groups.Base, filter: r.groupFilter(),
 		attributes: r.groupAttributes(), page: max(r.o.PageSize/5, 1), wanted: r.isMember,
 	}
 	err := r.pages(ctx, c, q, func(entries []*ldap.Entry) error {
 		for _, entry := range entries {
-			if err := r.addGroup(c, known, entry, true); err != nil {
+			if err := r.addInScope(c, known, entry); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		err = r.resolve(ctx, c, known)
+	}
+	if err == nil {
+		err = r.addPrimary(ctx, c, known)
+	}
 	if err != nil {
 		return err
 	}
-	if err := r.resolve(ctx, c, known); err != nil {
-		return err
+	for index, g := range known.groups {
+		if !g.inScope {
+			continue
+		}
+		members, err := r.membersOf(c, known, int32(index))
+		if err != nil {
+			return err
+		}
+		if err := shown.Group(source.Group{Key: g.key, Name: g.name, Members: members}); err != nil {
+			return err
+		}
 	}
-	if err := r.addPrimary(ctx, c, known); err != nil {
-		return err
-	}
-	return r.showGroups(c, known, show)
+	return nil
 }
+
+// groupFilter finds the groups that the names may match, and perhaps a few more.
+func (r *Reader) groupFilter() string {
+	if len(r.o.Groups.Names) == 0 {
+		return r.o.Groups.Filter
+	}
+	var names strings.Builder
+	for _, name := range r.o.Groups.Names {
+		pattern := ldap.EscapeFilter(strings.Map(func(r rune) rune {
+			if r == '?' || r == '*' || r > unicode.MaxASCII {
+				return '*'
+			}
+			return r
+		}, name))
+		names.WriteString("(" + r.o.Groups.Name + "=" + stars.ReplaceAllString(pattern, "*") + ")")
+	}
+	return "(&" + r.o.Groups.Filter + "(|" + names.String() + "))"
+}
+
+var stars = regexp.MustCompile(`(\\2a)+`) // as they are escaped
 
 func (r *Reader) groupAttributes() []string {
 	asked := append([]string{attrObjectClass, r.o.Key, r.o.Groups.Name}, r.o.Groups.Member...)
@@ -72,47 +101,15 @@ func (r *Reader) isMember(attribute string) bool {
 	return slices.ContainsFunc(r.o.Groups.Member, func(name string) bool { return strings.EqualFold(name, attribute) })
 }
 
-// addGroup notes a group and its direct members. Only one in scope needs a key and a name.
-func (r *Reader) addGroup(c *conn, known *known, entry *ldap.Entry, inScope bool) error {
-	g := &group{inScope: inScope}
-	if inScope {
-		if len(known.groups) == source.MaxGroups {
-			return c.fail(source.ErrInvalid, "more than %d groups: narrow the filter", source.MaxGroups)
-		}
-		if err := r.nameGroup(c, known, entry, g); err != nil {
-			return err
-		}
-	}
-	if token := valuesOf(entry, attrPrimaryToken); len(token) == 1 {
-		g.token = string(token[0])
-	}
-	known.note(entry.DN, reference{kind: isGroup, index: int32(len(known.groups))})
-	known.groups = append(known.groups, g)
-	if !inScope && !r.o.Groups.Nested {
-		return nil
-	}
-	for _, attribute := range r.o.Groups.Member {
-		for _, value := range valuesOf(entry, attribute) {
-			if dn := memberDN(string(value)); dn != "" && !r.isElsewhere(dn) {
-				known.addMember(g, dn)
-			}
-		}
-	}
-	return nil
-}
-
-func (r *Reader) nameGroup(c *conn, known *known, entry *ldap.Entry, g *group) error {
+// addInScope notes a group in scope, if its name is one of those wanted.
+func (r *Reader) addInScope(c *conn, known *known, entry *ldap.Entry) error {
 	key, missing, err := r.keyOf(entry)
 	if missing {
 		return c.fail(source.ErrForbidden, "the group %q has no %s that the account may read", entry.DN, r.o.Key)
 	}
-	if err == nil && known.groupKey[key] {
-		err = fmt.Errorf("its key %q is another's; if it was moved, read again", key)
-	}
 	if err != nil {
 		return c.fail(source.ErrMalformed, "the group %q: %v", entry.DN, err)
 	}
-	known.groupKey[key] = true
 	var names []string
 	for _, value := range valuesOf(entry, r.o.Groups.Name) {
 		names = append(names, string(value))
@@ -124,12 +121,35 @@ func (r *Reader) nameGroup(c *conn, known *known, entry *ldap.Entry, g *group) e
 	if first := firstValue(entry.DN, r.o.Groups.Name); slices.Contains(names, first) {
 		name = first
 	}
-	if name == "" || len(name) > source.MaxName || !utf8.ValidString(name) {
-		return c.fail(source.ErrMalformed, "the group %q: its %s %.50q is no name of 1 to %d bytes", entry.DN,
-			r.o.Groups.Name, name, source.MaxName)
+	if !r.names.Match(name) {
+		return nil
 	}
-	g.key, g.name = key, name
+	if len(known.groups) == source.MaxGroups {
+		return c.fail(source.ErrMalformed, "more than %d groups: narrow the filter", source.MaxGroups)
+	}
+	r.addGroup(known, entry, &group{key: key, name: name, inScope: true})
 	return nil
+}
+
+// addGroup notes a group and, if they count, its direct members.
+func (r *Reader) addGroup(known *known, entry *ldap.Entry, g *group) reference {
+	is := reference{kind: isGroup, index: int32(len(known.groups))}
+	known.note(entry.DN, is)
+	known.groups = append(known.groups, g)
+	if !g.inScope && !r.o.Groups.Nested {
+		return is
+	}
+	if token := valuesOf(entry, attrPrimaryToken); len(token) == 1 {
+		g.token = string(token[0])
+	}
+	for _, attribute := range r.o.Groups.Member {
+		for _, value := range valuesOf(entry, attribute) {
+			if dn := memberDN(string(value)); dn != "" && !r.isElsewhere(dn) {
+				known.addMember(g, dn)
+			}
+		}
+	}
+	return is
 }
 
 // resolve asks for the members who are not known, level by level, until all are.
@@ -178,7 +198,7 @@ func (r *Reader) resolve(ctx context.Context, c *conn, known *known) error {
 func (r *Reader) ask(
 	ctx context.Context, c *conn, known *known, dns []string, answers map[string]reference,
 ) error {
-	for chunk := range slices.Chunk(dns, pageOfGroups) {
+	for chunk := range slices.Chunk(dns, membersAtOnce) {
 		entries := make([]*ldap.Entry, len(chunk))
 		err := each(len(chunk), inFlight, func(i int) error {
 			entry, err := c.entry(ctx, "reading the member "+chunk[i], chunk[i], r.groupAttributes())
@@ -217,8 +237,7 @@ func (r *Reader) classify(c *conn, known *known, entry *ldap.Entry) (reference, 
 	has := func(class string) bool { return classes[class] }
 	switch {
 	case slices.ContainsFunc(groupClasses, has):
-		is := reference{kind: isGroup, index: int32(len(known.groups))}
-		return is, r.addGroup(c, known, entry, false)
+		return r.addGroup(known, entry, &group{}), nil
 	case slices.ContainsFunc(noPeople, has):
 		is := reference{kind: isNobody}
 		known.note(entry.DN, is)
@@ -232,10 +251,7 @@ func (r *Reader) classify(c *conn, known *known, entry *ldap.Entry) (reference, 
 	if err != nil {
 		return reference{}, c.fail(source.ErrMalformed, "the member %q: %v", entry.DN, err)
 	}
-	if err := known.addPerson(c, entry.DN, key, false); err != nil {
-		return reference{}, err
-	}
-	return reference{kind: isPerson, index: known.byKey[key]}, nil
+	return known.addPerson(entry.DN, key), nil
 }
 
 // addPrimary adds to Active Directory's groups those whose primary group they are: it does not list them as members.
@@ -244,7 +260,7 @@ func (r *Reader) addPrimary(ctx context.Context, c *conn, known *known) error {
 	byToken := map[string]*group{}
 	var tokens []string
 	for _, g := range known.groups {
-		if g.token != "" && byToken[g.token] == nil && (g.inScope || r.o.Groups.Nested) {
+		if g.token != "" && byToken[g.token] == nil {
 			byToken[g.token] = g
 			tokens = append(tokens, g.token)
 			g.people = append(g.people, known.primary[g.token]...)
@@ -288,44 +304,12 @@ func (r *Reader) addToPrimary(c *conn, known *known, entry *ldap.Entry, byToken 
 	if len(token) != 1 || byToken[string(token[0])] == nil {
 		return c.fail(source.ErrIncomplete, "the primary group of %q changed while it was read: read again", entry.DN)
 	}
-	if _, ok := known.byKey[key]; !ok {
-		if err := known.addPerson(c, entry.DN, key, false); err != nil {
-			return err
-		}
-	}
 	g := byToken[string(token[0])]
-	g.people = append(g.people, known.byKey[key])
+	g.people = append(g.people, known.addPerson(entry.DN, key).index)
 	return nil
 }
 
-// showGroups shows the groups in scope, in pages of bounded size.
-func (r *Reader) showGroups(c *conn, known *known, show func(source.Page) error) error {
-	var page source.Page
-	memberships := 0
-	for index, g := range known.groups {
-		if !g.inScope {
-			continue
-		}
-		members, err := r.membersOf(c, known, int32(index))
-		if err != nil {
-			return err
-		}
-		page.Groups = append(page.Groups, source.Group{Key: g.key, Name: g.name, Members: members})
-		memberships += len(members)
-		if len(page.Groups) == pageOfGroups || memberships >= pageOfMemberships {
-			if err := show(page); err != nil {
-				return err
-			}
-			page, memberships = source.Page{}, 0
-		}
-	}
-	if len(page.Groups) == 0 {
-		return nil
-	}
-	return show(page)
-}
-
-// membersOf returns the keys of a group's members, sorted and each once.
+// membersOf returns the keys of a group's members, some perhaps twice.
 func (r *Reader) membersOf(c *conn, known *known, index int32) ([]string, error) {
 	members := []string{}
 	visited := map[int32]bool{index: true}
@@ -348,6 +332,5 @@ func (r *Reader) membersOf(c *conn, known *known, index int32) ([]string, error)
 		}
 		level = below
 	}
-	slices.Sort(members)
-	return slices.Compact(members), nil
+	return members, nil
 }

@@ -170,6 +170,29 @@ func TestGroupsThatAreMalformed(t *testing.T) {
 	}
 }
 
+func TestGroupsByName(t *testing.T) {
+	fake := newFake(t, append(people(3), groupOf("atl-dev", 1, "cn=ops,ou=groups,dc=acme"), groupOf("ops", 2, person(2).dn),
+		groupOf("Café", 3))...)
+	options := fake.options(false)
+	options.Groups.Names, options.Groups.Nested = []string{"ATL-*", "caf?"}, true
+	s := readAll(t, options)
+	require.Len(t, s.groups, 2)
+	require.Equal(t, []string{uuidOf(2)}, s.groups["atl-dev"].Members, "through a group of another name")
+
+	options.Groups.Names = []string{""}
+	_, err := New(options)
+	require.ErrorIs(t, err, source.ErrInvalid)
+}
+
+func TestGroupFilter(t *testing.T) {
+	r := &Reader{o: Options{Groups: Groups{Filter: "(objectClass=group)", Name: "cn"}}}
+	require.Equal(t, "(objectClass=group)", r.groupFilter())
+	r.o.Groups.Names = []string{"atl-*", "a?*b", "caf\u00e9)", `a\b`}
+	require.Equal(t, `(&(objectClass=group)(|(cn=atl-*)(cn=a*b)(cn=caf*\29)(cn=a\5cb)))`, r.groupFilter())
+	_, err := ldap.CompileFilter(r.groupFilter())
+	require.NoError(t, err)
+}
+
 func TestGroupsSkipped(t *testing.T) {
 	fake := newFake(t, append(people(3), groupOf("dev", 1))...)
 	options := fake.options(false)

@@ -1,9 +1,5 @@
 package ldap
 
-import (
-	"github.com/castellan-io/castellan/source"
-)
-
 // reference is what a DN stands for: the index of a person or of a group, or neither.
 type reference struct {
 	kind  referenceKind
@@ -21,13 +17,11 @@ const (
 
 // known is what a read knows of the directory: keys and DNs, and who is in which group.
 type known struct {
-	keys     []string             // of people
-	byKey    map[string]int32     // index into keys
-	byDN     map[string]reference // by normalized DN
-	shown    int                  // people in scope
-	primary  map[string][]int32   // people in scope by their primaryGroupID
-	groups   []*group
-	groupKey map[string]bool // keys of groups in scope
+	keys    []string             // of people
+	byKey   map[string]int32     // index into keys
+	byDN    map[string]reference // by normalized DN
+	primary map[string][]int32   // people in scope by their primaryGroupID
+	groups  []*group
 }
 
 // group is a group as the read knows it.
@@ -41,31 +35,20 @@ type group struct {
 }
 
 func newKnown() *known {
-	return &known{
-		byKey: map[string]int32{}, byDN: map[string]reference{}, primary: map[string][]int32{},
-		groupKey: map[string]bool{},
-	}
+	return &known{byKey: map[string]int32{}, byDN: map[string]reference{}, primary: map[string][]int32{}}
 }
 
-// addPerson notes a person. Somebody in scope may come once only.
-func (k *known) addPerson(c *conn, dn, key string, inScope bool) error {
+// addPerson notes a person, and returns what their DN stands for.
+func (k *known) addPerson(dn, key string) reference {
 	index, again := k.byKey[key]
-	if again && inScope {
-		return c.fail(source.ErrMalformed, "%q has the key %q of somebody else; if it was moved, read again", dn, key)
-	}
 	if !again {
-		if len(k.keys) == source.MaxPeople {
-			return c.fail(source.ErrInvalid, "more than %d people: narrow the filter", source.MaxPeople)
-		}
 		index = int32(len(k.keys))
 		k.keys = append(k.keys, key)
 		k.byKey[key] = index
 	}
-	if inScope {
-		k.shown++
-	}
-	k.note(dn, reference{kind: isPerson, index: index})
-	return nil
+	is := reference{kind: isPerson, index: index}
+	k.note(dn, is)
+	return is
 }
 
 // note remembers what a DN stands for. If it looks like another entry's, nobody is taken for the other.

@@ -68,7 +68,8 @@ type People struct {
 	// (&(objectCategory=person)(objectClass=user)).
 	Filter string
 	// Attributes names what is read of each. Default: all that is not operational, without what links back
-	// (memberOf, directReports), which may be very long. Passwords and binary values are never read.
+	// (memberOf, directReports), which may be very long, or changes with each login. Passwords are never read, nor
+	// what is not text.
 	Attributes []string
 }
 
@@ -81,6 +82,8 @@ type Groups struct {
 	// Filter selects groups. Default (|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)); with Active
 	// Directory (objectCategory=group).
 	Filter string
+	// Names are globs, of which one must match a group's name. Default: any name.
+	Names []string
 	// Name is the attribute by which people call a group. Default cn.
 	Name string
 	// Member are the attributes that hold members' DNs. Default member and uniqueMember; with Active Directory member.

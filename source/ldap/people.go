@@ -2,7 +2,6 @@ package ldap
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/castellan-io/castellan/source"
+	"github.com/castellan-io/castellan/source/internal/reading"
 )
 
 // secrets are attributes that prove who somebody is, or could be used to find that out. Lower case; a star stands for
@@ -79,32 +79,32 @@ func distinct(names []string) []string {
 	return once
 }
 
-// readPeople shows everybody in scope, a page at a time, and notes their DNs.
-func (r *Reader) readPeople(ctx context.Context, c *conn, known *known, show func(source.Page) error) error {
+// readPeople shows everybody in scope, and notes their DNs.
+func (r *Reader) readPeople(ctx context.Context, c *conn, known *known, shown *reading.Reading) error {
 	q := query{
 		what: "reading people under " + r.o.People.Base, base: r.o.People.Base, filter: r.o.People.Filter,
 		attributes: r.personAttributes(), page: r.o.PageSize, wanted: r.wanted,
 	}
 	return r.pages(ctx, c, q, func(entries []*ldap.Entry) error {
-		people := make([]source.Identity, 0, len(entries))
 		for _, entry := range entries {
 			person, err := r.identity(c, entry)
 			if err != nil {
 				return err
 			}
-			if err := known.addPerson(c, entry.DN, person.Key, true); err != nil {
+			if shown.Seen(person.Key) {
+				return c.fail(source.ErrMalformed, "%q has the key %q of somebody else; if it was moved, read again",
+					entry.DN, person.Key)
+			}
+			if err := shown.Person(person); err != nil {
 				return err
 			}
+			known.addPerson(entry.DN, person.Key)
 			if token := valuesOf(entry, attrPrimaryGroup); r.o.ActiveDirectory && len(token) == 1 {
 				in := string(token[0])
 				known.primary[in] = append(known.primary[in], known.byKey[person.Key])
 			}
-			people = append(people, person)
 		}
-		if len(people) == 0 {
-			return nil
-		}
-		return show(source.Page{People: people})
+		return nil
 	})
 }
 
@@ -126,13 +126,15 @@ func (r *Reader) identity(c *conn, entry *ldap.Entry) (source.Identity, error) {
 	if person.Attributes, err = r.attributes(entry); err != nil {
 		return source.Identity{}, c.fail(source.ErrMalformed, "%q: %v", entry.DN, err)
 	}
+	if err := reading.Person(person); err != nil {
+		return source.Identity{}, fmt.Errorf("ldap %s: %q: %w", c.at, entry.DN, err)
+	}
 	return person, nil
 }
 
 // attributes returns what is said of a person: one value as text, several as a sorted list.
 func (r *Reader) attributes(entry *ldap.Entry) (map[string]any, error) {
 	attributes := map[string]any{}
-	size := 0
 	for _, attribute := range entry.Attributes {
 		if !r.wanted(attribute.Name) {
 			continue
@@ -151,17 +153,6 @@ func (r *Reader) attributes(entry *ldap.Entry) (map[string]any, error) {
 				list[i] = each
 			}
 			value = list
-		}
-		encoded, err := json.Marshal(value)
-		if err != nil {
-			return nil, err
-		}
-		if len(encoded) > source.MaxAttribute {
-			return nil, fmt.Errorf("its %s has %d bytes, more than %d: name the attributes to be read, without it",
-				attribute.Name, len(encoded), source.MaxAttribute)
-		}
-		if size += len(encoded) + len(attribute.Name) + len(`"":,`); size > source.MaxIdentity {
-			return nil, fmt.Errorf("its attributes have more than %d bytes: name those to be read", source.MaxIdentity)
 		}
 		attributes[attribute.Name] = value
 	}

@@ -2,8 +2,6 @@ package ldap
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,12 +9,15 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/castellan-io/castellan/source"
+	"github.com/castellan-io/castellan/source/internal/globs"
+	"github.com/castellan-io/castellan/source/internal/reading"
 )
 
 // Reader reads one directory. It opens a connection for each call.
 type Reader struct {
-	o  Options
-	at address
+	o     Options
+	at    address
+	names globs.Globs // of groups
 }
 
 var _ source.Source = (*Reader)(nil)
@@ -27,7 +28,11 @@ func New(options Options) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{o: o, at: at}, nil
+	names, err := globs.Compile(o.Groups.Names)
+	if err != nil {
+		return nil, fmt.Errorf("ldap: %w", err)
+	}
+	return &Reader{o: o, at: at, names: names}, nil
 }
 
 // Read implements source.Source. People come before groups.
@@ -37,23 +42,21 @@ func (r *Reader) Read(ctx context.Context, page func(source.Page) error) (source
 		return source.Proof{}, err
 	}
 	defer c.close()
-	known := newKnown()
-	proof := source.Proof{As: r.as(c)}
-	show := func(p source.Page) error {
-		if err := ctx.Err(); err != nil {
-			return c.explain(ctx, "reading", err)
-		}
-		proof.People += len(p.People)
-		proof.Groups += len(p.Groups)
-		for _, g := range p.Groups {
-			proof.Memberships += len(g.Members)
+	shown := reading.New(func(p source.Page) error {
+		if ctx.Err() != nil {
+			return c.explain(ctx, "reading", ctx.Err())
 		}
 		return page(p)
+	})
+	known := newKnown()
+	err = r.readPeople(ctx, c, known, shown)
+	if err == nil && !r.o.Groups.Skip {
+		err = r.readGroups(ctx, c, known, shown)
 	}
-	err = r.readPeople(ctx, c, known, show)
-	if err == nil {
-		err = r.readGroups(ctx, c, known, show)
+	if err != nil {
+		return source.Proof{}, err
 	}
+	proof, err := shown.Finish(r.as(c), "", nil)
 	if err == nil && ctx.Err() != nil {
 		err = c.explain(ctx, "reading", ctx.Err())
 	}
@@ -65,15 +68,11 @@ func (r *Reader) Read(ctx context.Context, page func(source.Page) error) (source
 
 // as returns the digest of where, as whom and what is read.
 func (r *Reader) as(c *conn) string {
-	digest := sha256.New()
-	for _, part := range []any{
-		"ldap 1", r.at.String(), r.o.BindDN, c.whoami, r.o.Base, r.o.Elsewhere, r.o.Key, r.o.People, r.o.Groups,
-		r.o.Enabled,
-	} {
-		text := fmt.Sprintf("%#v", part)
-		fmt.Fprintf(digest, "%d:%s", len(text), text)
+	parts := []string{"ldap 1", r.at.String(), r.o.BindDN, c.whoami}
+	for _, part := range []any{r.o.Base, r.o.Elsewhere, r.o.Key, r.o.People, r.o.Groups, r.o.Enabled} {
+		parts = append(parts, fmt.Sprintf("%#v", part))
 	}
-	return "sha256:" + hex.EncodeToString(digest.Sum(nil))
+	return reading.As(parts...)
 }
 
 // Lookup implements source.Source. It finds people anywhere under Base. ErrGone means that a search of all of it was

@@ -321,8 +321,8 @@ func TestReadEndsWithItsContext(t *testing.T) {
 	require.NoError(t, err)
 	pages := 0
 	_, err = r.Read(ctx, func(source.Page) error {
-		if pages++; pages == 3 {
-			cancel() // after the last page
+		if pages++; pages == 1 {
+			cancel() // at the last page
 		}
 		return nil
 	})
