@@ -118,8 +118,7 @@ var providers = []provider{
 			r, err := entra.New(entra.Options{Tenant: "acme.example", ClientID: idp.DefaultClientID, URL: url,
 				LoginURL: url,
 				Secret:   secretOf(s, idp.DefaultClientSecret), Groups: s.groups, Nested: s.nested,
-				PageSize: s.pageSize,
-				Sleep:    noSleep})
+				PageSize: s.pageSize, Sleep: noSleep})
 			require.NoError(t, err)
 			return r
 		}},
@@ -447,7 +446,7 @@ func TestProvidersStopWithTheirCaller(t *testing.T) {
 		d.Generate(25, 3, 3)
 		for _, place := range []string{p.users, p.members} {
 			ctx, cancel := context.WithCancel(t.Context())
-			d.Break(idp.Fault{Path: place, Do: cancel, Delay: time.Minute})
+			d.Break(idp.Fault{Path: place, Do: cancel, Delay: 3 * time.Second})
 			_, err := read(ctx, p.open(t, url, settings{pageSize: 5}))
 			require.ErrorIs(t, err, context.Canceled)
 			d.Mend()

@@ -64,6 +64,8 @@ type Reader struct {
 	selected string
 }
 
+var _ source.Watcher = (*Reader)(nil)
+
 // New checks the options; it calls nobody.
 func New(o Options) (*Reader, error) {
 	invalid := func(text string) error { return fmt.Errorf("entra: %w: %s", source.ErrInvalid, text) }

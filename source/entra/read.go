@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/castellan-io/castellan/source"
 	"github.com/castellan-io/castellan/source/internal/reading"
 	"github.com/castellan-io/castellan/source/internal/rest"
@@ -119,30 +121,29 @@ func (r *Reader) members(ctx context.Context, g group) ([]string, error) {
 func list[T any](ctx context.Context, r *Reader, request rest.Request, use func(T) error) (declared int, err error) {
 	request.Header = http.Header{"Consistencylevel": {"eventual"}}
 	request.Query.Set("$count", "true")
-	err = rest.Pages(ctx, "entra: "+request.Operation, "", func(ctx context.Context, link string) (string, error) {
+	name := "entra: " + request.Operation
+	fetch := func(ctx context.Context, link string) ([]jsontext.Value, string, error) {
 		request.Link = link
 		var answer struct {
-			Count *int   `json:"@odata.count"`
-			Next  string `json:"@odata.nextLink"`
-			Value *[]T   `json:"value"`
+			Count *int              `json:"@odata.count"`
+			Next  string            `json:"@odata.nextLink"`
+			Value *[]jsontext.Value `json:"value"`
 		}
 		if _, err := r.client.Do(ctx, request, &answer); err != nil {
-			return "", err
+			return nil, "", err
 		}
 		switch {
 		case answer.Value == nil:
-			return "", fmt.Errorf("entra: %s: %w: the answer has no list", request.Operation, source.ErrMalformed)
+			return nil, "", fmt.Errorf("%s: %w: the answer has no list", name, source.ErrMalformed)
 		case link == "" && answer.Count == nil:
-			return "", fmt.Errorf("entra: %s: %w: the answer has no count", request.Operation, source.ErrMalformed)
+			return nil, "", fmt.Errorf("%s: %w: the answer has no count", name, source.ErrMalformed)
 		case link == "":
 			declared = *answer.Count
 		}
-		for _, item := range *answer.Value {
-			if err := use(item); err != nil {
-				return "", err
-			}
-		}
-		return answer.Next, nil
+		return *answer.Value, answer.Next, nil
+	}
+	err = rest.PagesAhead(ctx, name, fetch, func(entries []jsontext.Value) error {
+		return rest.Each(name, entries, use)
 	})
 	return declared, err
 }

@@ -58,12 +58,13 @@ type Reader struct {
 	client  *rest.Client
 }
 
+var _ source.Source = (*Reader)(nil)
+
 // New checks the options; it calls nobody.
 func New(o Options) (*Reader, error) {
 	if o.Key == nil || !strings.Contains(o.Subject, "@") {
 		return nil, fmt.Errorf("google: %w: give the service account's key, and the e-mail address of the "+
-			"administrator for "+
-			"whom it acts", source.ErrInvalid)
+			"administrator for whom it acts", source.ErrInvalid)
 	}
 	if err := rest.CheckSizes("google", &o.PageSize, mostPeople, &o.InFlight); err != nil {
 		return nil, err
@@ -85,8 +86,7 @@ func New(o Options) (*Reader, error) {
 			"administrator who is not suspended",
 		Forbidden: "allow the service account the scopes admin.directory.user.readonly and " +
 			"admin.directory.group.readonly under Domain-wide delegation, and give the subject a role that reads " +
-			"users and " +
-			"groups; the Admin SDK API must be on"}
+			"users and groups; the Admin SDK API must be on"}
 	if base.Credentials, err = rest.NewTokens(base, r.form); err != nil {
 		return nil, err
 	}
@@ -213,6 +213,5 @@ func (r *Reader) deleted(ctx context.Context, key string, refusal error) error {
 		return fmt.Errorf("google: %w: it was deleted at %.40q", source.ErrGone, found)
 	}
 	return fmt.Errorf("google: %w: neither a user nor among the deleted ones, whatever it is: %w",
-		source.ErrUnavailable,
-		refusal)
+		source.ErrUnavailable, refusal)
 }

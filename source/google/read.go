@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/castellan-io/castellan/source"
 	"github.com/castellan-io/castellan/source/internal/reading"
 	"github.com/castellan-io/castellan/source/internal/rest"
@@ -108,12 +110,10 @@ func (r *Reader) members(ctx context.Context, g group) ([]string, error) {
 			return nil
 		case "CUSTOMER":
 			return fmt.Errorf("google: %w: everybody of the account is in group %.100q, but Google does not list "+
-				"them: leave the "+
-				"group out of the names of groups", source.ErrIncomplete, g.Email)
+				"them: leave the group out of the names of groups", source.ErrIncomplete, g.Email)
 		}
 		return fmt.Errorf("google: %w: group %.100q has a member of the unknown type %.40q", source.ErrMalformed,
-			g.Email,
-			m.Type)
+			g.Email, m.Type)
 	})
 	if err == nil && total == 0 && g.Direct != "" && g.Direct != "0" {
 		err = fmt.Errorf("google: list members of %.100q: %w: Google counts %.20s and shows none: read again", g.Email,
@@ -127,33 +127,29 @@ func list[T any](ctx context.Context, r *Reader, request rest.Request, name stri
 	use func(T) error) (total int, err error) {
 	request.Query.Set("maxResults", strconv.Itoa(size))
 	kind := "admin#directory#" + name
-	err = rest.Pages(ctx, "google: "+request.Operation, "", func(ctx context.Context, token string) (string, error) {
+	about := "google: " + request.Operation
+	fetch := func(ctx context.Context, token string) ([]jsontext.Value, string, error) {
 		if token != "" {
 			request.Query.Set("pageToken", token)
 		}
 		var answer struct {
-			Kind    string `json:"kind"`
-			Next    string `json:"nextPageToken"`
-			Users   []T    `json:"users"` // which list there is depends on the kind; an empty one is left out
-			Groups  []T    `json:"groups"`
-			Members []T    `json:"members"`
+			Kind    string           `json:"kind"`
+			Next    string           `json:"nextPageToken"`
+			Users   []jsontext.Value `json:"users"` // the kind tells which list there is; an empty one is left out
+			Groups  []jsontext.Value `json:"groups"`
+			Members []jsontext.Value `json:"members"`
 		}
 		if _, err := r.client.Do(ctx, request, &answer); err != nil {
-			return "", err
+			return nil, "", err
 		}
 		if answer.Kind != kind {
-			return "", fmt.Errorf("google: %s: %w: the answer is not of the kind %s", request.Operation,
-				source.ErrMalformed,
-				kind)
+			return nil, "", fmt.Errorf("%s: %w: the answer is not of the kind %s", about, source.ErrMalformed, kind)
 		}
-		items := slices.Concat(answer.Users, answer.Groups, answer.Members)
-		total += len(items)
-		for _, item := range items {
-			if err := use(item); err != nil {
-				return "", err
-			}
-		}
-		return answer.Next, nil
+		return slices.Concat(answer.Users, answer.Groups, answer.Members), answer.Next, nil
+	}
+	err = rest.PagesAhead(ctx, about, fetch, func(entries []jsontext.Value) error {
+		total += len(entries)
+		return rest.Each(about, entries, use)
 	})
 	return total, err
 }

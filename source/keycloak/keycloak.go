@@ -51,6 +51,8 @@ type Reader struct {
 	client  *rest.Client
 }
 
+var _ source.Source = (*Reader)(nil)
+
 // New checks the options; it calls nobody.
 func New(o Options) (*Reader, error) {
 	if o.Realm == "" || o.ClientID == "" || o.Secret == nil {
@@ -126,8 +128,7 @@ func (u user) key() string { return u.ID }
 func (u user) identity() (source.Identity, error) {
 	if u.Enabled == nil {
 		return source.Identity{}, fmt.Errorf("keycloak: %w: it does not say whether %.100q is enabled",
-			source.ErrMalformed,
-			u.ID)
+			source.ErrMalformed, u.ID)
 	}
 	all := map[string]any{"username": u.Username}
 	for name, value := range map[string]string{"email": u.Email, "firstName": u.First, "lastName": u.Last} {

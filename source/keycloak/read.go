@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/castellan-io/castellan/source"
 	"github.com/castellan-io/castellan/source/internal/reading"
 	"github.com/castellan-io/castellan/source/internal/rest"
@@ -31,8 +33,7 @@ func (r *Reader) Read(ctx context.Context, page func(source.Page) error) (source
 		return source.Proof{}, err
 	}
 	as := []string{"keycloak", r.client.Host(), r.options.URL, r.options.Realm, r.options.ClientRealm,
-		r.options.ClientID,
-		strconv.FormatBool(r.options.Nested)}
+		r.options.ClientID, strconv.FormatBool(r.options.Nested)}
 	return shown.Finish(reading.As(append(as, r.options.Groups...)...), "", &declared)
 }
 
@@ -72,34 +73,43 @@ func list[T any](ctx context.Context, r *Reader, request rest.Request, size int,
 		request.Query = url.Values{}
 	}
 	request.Query.Set("max", strconv.Itoa(size))
+	name := "keycloak: " + request.Operation
+	asked := 0
+	fetch := func(ctx context.Context, _ string) ([]jsontext.Value, string, error) {
+		request.Query.Set("first", strconv.Itoa(max(asked-1, 0)))
+		var entries []jsontext.Value
+		if _, err := r.client.Do(ctx, request, &entries); err != nil {
+			return nil, "", err
+		}
+		next := ""
+		asked = max(asked-1, 0) + len(entries)
+		if len(entries) >= size {
+			next = strconv.Itoa(asked)
+		}
+		return entries, next, nil
+	}
 	var listed rest.Unique
-	return rest.Pages(ctx, "keycloak: "+request.Operation, "", func(ctx context.Context, _ string) (string, error) {
-		seen := len(listed.Keys)
-		request.Query.Set("first", strconv.Itoa(max(seen-1, 0)))
-		var items []T
-		if _, err := r.client.Do(ctx, request, &items); err != nil {
-			return "", err
+	return rest.PagesAhead(ctx, name, fetch, func(entries []jsontext.Value) error {
+		last := ""
+		if seen := len(listed.Keys); seen > 0 {
+			last = listed.Keys[seen-1]
 		}
-		whole := len(items) >= size
-		if seen > 0 {
-			if len(items) == 0 || key(items[0]) != listed.Keys[seen-1] {
-				return "", fmt.Errorf("keycloak: %s: %w: %w: read again", request.Operation, source.ErrIncomplete,
-					errShifted)
+		if last != "" && len(entries) == 0 {
+			return fmt.Errorf("%s: %w: %w: read again", name, source.ErrIncomplete, errShifted)
+		}
+		return rest.Each(name, entries, func(entry T) error {
+			if last != "" {
+				again := key(entry) == last
+				if last = ""; !again {
+					return fmt.Errorf("%s: %w: %w: read again", name, source.ErrIncomplete, errShifted)
+				}
+				return nil
 			}
-			items = items[1:]
-		}
-		for _, item := range items {
-			if err := listed.Add(key(item)); err != nil {
-				return "", fmt.Errorf("keycloak: %s: %w: %w", request.Operation, err, errShifted)
+			if err := listed.Add(key(entry)); err != nil {
+				return fmt.Errorf("%s: %w: %w", name, err, errShifted)
 			}
-			if err := use(item); err != nil {
-				return "", err
-			}
-		}
-		if !whole {
-			return "", nil
-		}
-		return strconv.Itoa(len(listed.Keys)), nil
+			return use(entry)
+		})
 	})
 }
 

@@ -61,6 +61,8 @@ type Reader struct {
 // watcher is a Reader that may read the system log.
 type watcher struct{ *Reader }
 
+var _ source.Watcher = watcher{}
+
 // New checks the options; it calls nobody.
 func New(o Options) (source.Source, error) {
 	if (o.Token == nil) == (o.Key == nil) || (o.Key == nil) != (o.ClientID == "") {
@@ -79,8 +81,7 @@ func New(o Options) (source.Source, error) {
 		Sleep:        o.Sleep,
 		Unauthorized: "make a new API token, or see whether the service app is active and its key and URL are right",
 		Forbidden: "grant the service app okta.users.read and okta.groups.read, with a role that sees everybody; a " +
-			"token " +
-			"needs an administrator who does"}
+			"token needs an administrator who does"}
 	if base.Credentials, err = r.credentials(base); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/castellan-io/castellan/source"
 	"github.com/castellan-io/castellan/source/internal/reading"
 	"github.com/castellan-io/castellan/source/internal/rest"
@@ -142,23 +144,22 @@ func list[T any](ctx context.Context, r *Reader, request rest.Request, size int,
 		query[name] = values
 	}
 	request.Query = query
-	return rest.Pages(ctx, "okta: "+request.Operation, "", func(ctx context.Context, link string) (string, error) {
+	name := "okta: " + request.Operation
+	fetch := func(ctx context.Context, link string) ([]jsontext.Value, string, error) {
 		request.Link = link
-		var items []T
-		header, err := r.client.Do(ctx, request, &items)
+		var entries []jsontext.Value
+		header, err := r.client.Do(ctx, request, &entries)
+		if err == nil && len(header.Values("Link")) == 0 && len(entries) >= size {
+			err = fmt.Errorf("%s: %w: a full page without the header Link: see whether a proxy drops it", name,
+				source.ErrIncomplete)
+		}
 		if err != nil {
-			return "", err
+			return nil, "", err
 		}
-		for _, item := range items {
-			if err := use(item); err != nil {
-				return "", err
-			}
-		}
-		if len(header.Values("Link")) == 0 && len(items) >= size {
-			return "", fmt.Errorf("okta: %s: %w: a full page without the header Link: see whether a proxy drops it",
-				request.Operation, source.ErrIncomplete)
-		}
-		return next(header), nil
+		return entries, next(header), nil
+	}
+	return rest.PagesAhead(ctx, name, fetch, func(entries []jsontext.Value) error {
+		return rest.Each(name, entries, use)
 	})
 }
 

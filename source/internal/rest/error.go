@@ -122,8 +122,7 @@ func (c *Client) refused(r Request, response *http.Response, body []byte, secret
 	}
 	if e.Status == http.StatusNotFound && !own && r.NotFound != nil {
 		e.Kind, e.Detail = source.ErrMalformed, "the answer is not in the provider's words: see whether the URL is "+
-			"right, and "+
-			"whether a proxy answers"
+			"right, and whether a proxy answers"
 	}
 	if errors.Is(e.Kind, source.ErrRateLimited) || e.Status == http.StatusServiceUnavailable {
 		e.pause = pauseOf(response.Header)

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/castellan-io/castellan/source"
@@ -37,6 +39,53 @@ func Pages(ctx context.Context, list, first string, page func(ctx context.Contex
 		}
 		cursor = next
 	}
+}
+
+// PagesAhead is Pages for long lists of large pages: while use looks at a page, the next one is on its way.
+func PagesAhead[P any](ctx context.Context, list string, fetch func(ctx context.Context, cursor string) (P, string,
+	error),
+	use func(P) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	pages := make(chan P)
+	group.Go(func() error {
+		defer close(pages)
+		return Pages(ctx, list, "", func(ctx context.Context, cursor string) (string, error) {
+			page, next, err := fetch(ctx, cursor)
+			if err != nil {
+				return "", err
+			}
+			select {
+			case pages <- page:
+				return next, nil
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		})
+	})
+	group.Go(func() error {
+		for page := range pages {
+			if err := use(page); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// Each decodes the entries of a page, for use with each of them in turn.
+func Each[T any](list string, entries []jsontext.Value, use func(T) error) error {
+	for _, entry := range entries {
+		var decoded T
+		if err := json.Unmarshal(entry, &decoded); err != nil {
+			return fmt.Errorf("%s: %w: an entry is not what was expected: %s", list, source.ErrMalformed,
+				clean(err.Error(), nil))
+		}
+		if err := use(decoded); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // InOrder calls fetch for each item, with at most limit calls in flight, and hands the results to use in the order of

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/source"
@@ -98,8 +99,46 @@ func TestInOrderStopsAtTheFirstError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, rest.InOrder(ctx, items, 4, func(ctx context.Context, _ int) (int, error) {
-		return 0,
-			ctx.Err()
+		return 0, ctx.Err()
 	},
 		func(int, int) error { return nil }), context.Canceled)
+}
+
+func TestPagesAheadFetchesOnePageAhead(t *testing.T) {
+	next := map[string]string{"": "a", "a": "b", "b": ""}
+	fetched := make(chan string, 10)
+	fetch := func(_ context.Context, cursor string) (string, string, error) {
+		fetched <- cursor
+		return "page " + cursor, next[cursor], nil
+	}
+	var used []string
+	require.NoError(t, rest.PagesAhead(t.Context(), "users", fetch, func(page string) error {
+		if len(used) == 0 {
+			require.Equal(t, []string{"", "a"}, []string{<-fetched, <-fetched}, "before the first page was used")
+		}
+		used = append(used, page)
+		return nil
+	}))
+	require.Equal(t, []string{"page ", "page a", "page b"}, used)
+
+	broken := errors.New("broken")
+	require.Equal(t, broken, rest.PagesAhead(t.Context(), "users", fetch, func(string) error { return broken }))
+	require.ErrorIs(t, rest.PagesAhead(t.Context(), "users", func(context.Context, string) (string, string, error) {
+		return "", "x", broken
+	}, func(string) error { return nil }), broken)
+	next["b"] = "a"
+	require.ErrorIs(t, rest.PagesAhead(t.Context(), "users", fetch, func(string) error { return nil }),
+		source.ErrMalformed)
+	ctx, cancel := context.WithCancel(t.Context())
+	next["b"] = ""
+	require.ErrorIs(t, rest.PagesAhead(ctx, "users", fetch, func(string) error { cancel(); return nil }),
+		context.Canceled)
+}
+
+func TestEachDecodesEntries(t *testing.T) {
+	var got []int
+	use := func(n int) error { got = append(got, n); return nil }
+	require.NoError(t, rest.Each("users", []jsontext.Value{jsontext.Value("1"), jsontext.Value("2")}, use))
+	require.Equal(t, []int{1, 2}, got)
+	require.ErrorIs(t, rest.Each("users", []jsontext.Value{jsontext.Value(`"x"`)}, use), source.ErrMalformed)
 }
