@@ -1,11 +1,14 @@
 package ldap
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +74,11 @@ func (r *Reader) connect(ctx context.Context) (*conn, error) {
 		c.close()
 		return nil, err
 	}
-	if err := r.bind(ctx, c); err != nil {
+	err = r.bind(ctx, c)
+	if err == nil {
+		err = r.askWhoWeAre(ctx, c)
+	}
+	if err != nil {
 		c.close()
 		return nil, err
 	}
@@ -122,40 +129,60 @@ func (c *conn) start(over net.Conn, secured bool) {
 	c.ldap.Start()
 }
 
-// bind says who we are, and asks the server whether it agrees.
+// bind says who we are.
 func (r *Reader) bind(ctx context.Context, c *conn) error {
-	if r.o.BindDN != "" {
-		password, err := r.o.Password(ctx)
-		if err != nil {
-			return err
-		}
-		if password == "" {
-			// A server takes it for an anonymous bind, which succeeds.
-			return c.fail(source.ErrInvalid, "the password of %q is empty", r.o.BindDN)
-		}
-		err = c.do(func() error { return c.ldap.Bind(r.o.BindDN, password) })
-		if hasCode(err, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultNoSuchObject,
-			ldap.LDAPResultInvalidDNSyntax) {
-			return c.fail(source.ErrUnauthorized, "binding as %q: %.300q", r.o.BindDN, err.Error())
-		}
-		if err != nil {
-			return c.explain(ctx, "binding as "+r.o.BindDN, err)
-		}
+	if r.o.BindDN == "" {
+		return nil
 	}
+	password, err := r.o.Password(ctx)
+	if err != nil {
+		return err
+	}
+	if password == "" {
+		// A server takes it for an anonymous bind, which succeeds.
+		return c.fail(source.ErrInvalid, "the password of %q is empty", r.o.BindDN)
+	}
+	err = c.do(func() error { return c.ldap.Bind(r.o.BindDN, password) })
+	if hasCode(err, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax) {
+		return c.fail(source.ErrUnauthorized, "binding as %q: %.300q", r.o.BindDN, err.Error())
+	}
+	if err != nil {
+		return c.explain(ctx, "binding as "+r.o.BindDN, err)
+	}
+	return nil
+}
+
+// askWhoWeAre asks the server whom it takes us for. Active Directory also says in which groups the account is, which
+// decide what it may see; Samba says that alone.
+func (r *Reader) askWhoWeAre(ctx context.Context, c *conn) error {
 	var answer *ldap.WhoAmIResult
 	err := c.do(func() (err error) { answer, err = c.ldap.WhoAmI(nil); return err })
 	switch {
 	case hasCode(err, ldap.LDAPResultProtocolError, ldap.LDAPResultUnwillingToPerform,
 		ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultUnavailableCriticalExtension):
-		return nil // the server does not tell
+		// The server does not tell.
 	case err != nil:
 		return c.explain(ctx, "asking who we are", err)
 	case answer.AuthzID == "" && r.o.BindDN != "":
 		return c.fail(source.ErrUnauthorized, "bound as %q, the server takes us for anonymous", r.o.BindDN)
+	default:
+		c.whoami = answer.AuthzID
 	}
-	c.whoami = answer.AuthzID
+	if !r.o.ActiveDirectory {
+		return nil
+	}
+	root, err := c.entry(ctx, "asking which groups we are in", "", []string{attrTokenGroups})
+	if err != nil || root == nil {
+		return err
+	}
+	groups := valuesOf(root, attrTokenGroups)
+	slices.SortFunc(groups, bytes.Compare)
+	c.whoami += fmt.Sprintf(" %x", groups)
 	return nil
 }
+
+// attrTokenGroups is, of the root, the identifiers of the account and of all groups that it is in.
+const attrTokenGroups = "tokenGroups"
 
 // do makes one request. If it takes too long, the connection ends.
 func (c *conn) do(request func() error) error {

@@ -24,12 +24,13 @@ type fakeServer struct {
 	entries []fakeEntry
 	address string
 
-	password string // of any account; default secret
-	whoami   string // default dn: and the account
-	mute     bool   // does not tell who we are
-	values   int    // how many of an attribute are given at once; 0: all
-	limit    int    // how many entries a page or an answer may have before it ends in an error; 0: any number
-	unpaged  bool   // ignores paging
+	password string   // of any account; default secret
+	whoami   string   // default dn: and the account
+	mute     bool     // does not tell who we are
+	tokens   []string // the account's groups
+	values   int      // how many of an attribute are given at once; 0: all
+	limit    int      // how many entries a page or an answer may have before it ends in an error; 0: any number
+	unpaged  bool     // ignores paging
 
 	// search, if not nil, is asked first. It returns true if it has answered.
 	search func(number int, q *fakeSearch) bool
@@ -164,6 +165,11 @@ func parseSearch(packet *ber.Packet, conn net.Conn, id int64, account string) *f
 }
 
 func (s *fakeServer) answer(q *fakeSearch) {
+	if q.base == "" {
+		q.entry(fakeEntry{attributes: map[string][]string{"tokenGroups": s.tokens}})
+		q.done(ldap.LDAPResultSuccess, "")
+		return
+	}
 	s.mu.Lock()
 	number := len(s.searches)
 	s.searches = append(s.searches, *q)

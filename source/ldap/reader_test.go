@@ -374,6 +374,10 @@ func TestReadProofNotesWhoReads(t *testing.T) {
 	require.NotEqual(t, as, readAll(t, narrower).proof.As)
 	fake.mute = true
 	require.NotEqual(t, as, readAll(t, fake.options(false)).proof.As)
+
+	as = readAll(t, fake.options(true)).proof.As
+	fake.tokens = []string{"group"}
+	require.NotEqual(t, as, readAll(t, fake.options(true)).proof.As)
 }
 
 func TestReadRefusesToBeAnonymous(t *testing.T) {
