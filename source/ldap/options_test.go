@@ -116,6 +116,7 @@ func TestAttributes(t *testing.T) {
 		"mail": []any{"a@acme.example", "b@acme.example"}, "cn": "Ana\nÀ", "cn;lang-de": "Anna",
 	}, got)
 
+	r = &Reader{}
 	r.o.People.Attributes = []string{"MEMBEROF", "objectGUID", "cn", "badge"}
 	got, err = r.attributes(entry)
 	require.NoError(t, err)
@@ -197,6 +198,20 @@ func TestNormalize(t *testing.T) {
 	require.False(t, isUnder("uid=a,ou=xx,dc=acme", "ou=x,dc=acme"))
 	require.False(t, isUnder("uid=a,dc=notacme", "dc=acme"))
 	require.False(t, isUnder("cn=a\\,dc=acme", "dc=acme"))
+}
+
+// TestNormalizePlain: the short way leads where the long one does, which an escaped letter forces.
+func TestNormalizePlain(t *testing.T) {
+	for _, dn := range []string{"uid=Ana,dc=acme", " CN = Ana  de  la  Cruz , dc = acme ", "cn=a b,o=c/d&e(f)*'g"} {
+		plain, ok := normalizePlain(dn)
+		require.True(t, ok, dn)
+		require.Equal(t, normalize(strings.Replace(strings.Replace(dn, "a,", "\\61,", 1), "cn=a", "cn=\\61", 1)), plain)
+		require.Equal(t, plain, normalize(plain))
+	}
+	for _, dn := range []string{"", "ana", "=a", "cn=", "cn=a=b", "cn=a,", "c n=a", "cn=a+b=c", "cn=\\20a", "cn=É", "cn=#04"} {
+		_, ok := normalizePlain(dn)
+		require.False(t, ok, dn)
+	}
 }
 
 func TestMemberDN(t *testing.T) {

@@ -164,16 +164,22 @@ func (r *Reader) attributes(entry *ldap.Entry) (map[string]any, error) {
 
 // wanted reports whether an attribute is one to be shown.
 func (r *Reader) wanted(name string) bool {
-	if isSecret(name) {
-		return false
+	if known, ok := r.decided.Load(name); ok {
+		return known.(bool)
 	}
-	if len(r.o.People.Attributes) > 0 {
-		return slices.ContainsFunc(r.o.People.Attributes, func(asked string) bool {
-			return strings.EqualFold(asked, name) || len(name) > len(asked) && name[len(asked)] == ';' &&
-				strings.EqualFold(asked, name[:len(asked)])
-		})
+	wanted := !isSecret(name) && r.isAskedFor(name)
+	r.decided.Store(name, wanted)
+	return wanted
+}
+
+func (r *Reader) isAskedFor(name string) bool {
+	if len(r.o.People.Attributes) == 0 {
+		return !matches(omitted, name)
 	}
-	return !matches(omitted, name)
+	return slices.ContainsFunc(r.o.People.Attributes, func(asked string) bool {
+		return strings.EqualFold(asked, name) || len(name) > len(asked) && name[len(asked)] == ';' &&
+			strings.EqualFold(asked, name[:len(asked)])
+	})
 }
 
 // textValues returns an attribute's values in order. Text is false if one of them is binary.
@@ -190,10 +196,11 @@ func textValues(attribute *ldap.EntryAttribute) (values []string, text bool) {
 		return values, true
 	}
 	for _, value := range attribute.ByteValues {
-		if !utf8.Valid(value) || slices.ContainsFunc([]rune(string(value)), isBinary) {
+		text := string(value)
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, isBinary) {
 			return nil, false
 		}
-		values = append(values, string(value))
+		values = append(values, text)
 	}
 	slices.Sort(values)
 	return values, true

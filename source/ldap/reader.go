@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -18,6 +19,8 @@ type Reader struct {
 	o     Options
 	at    address
 	names globs.Globs // of groups
+
+	decided sync.Map // by the name of an attribute: whether it is wanted
 }
 
 var _ source.Source = (*Reader)(nil)
