@@ -28,6 +28,8 @@ type fakeServer struct {
 	whoami   string   // default dn: and the account
 	mute     bool     // does not tell who we are
 	tokens   []string // the account's groups
+	name     string   // of the server
+	usn      int      // its last change
 	values   int      // how many of an attribute are given at once; 0: all
 	limit    int      // how many entries a page or an answer may have before it ends in an error; 0: any number
 	unpaged  bool     // ignores paging
@@ -166,7 +168,9 @@ func parseSearch(packet *ber.Packet, conn net.Conn, id int64, account string) *f
 
 func (s *fakeServer) answer(q *fakeSearch) {
 	if q.base == "" {
-		q.entry(fakeEntry{attributes: map[string][]string{"tokenGroups": s.tokens}})
+		q.entry(fakeEntry{attributes: map[string][]string{
+			"tokenGroups": s.tokens, "dsServiceName": {s.name}, "highestCommittedUSN": {strconv.Itoa(s.usn)},
+		}})
 		q.done(ldap.LDAPResultSuccess, "")
 		return
 	}

@@ -230,15 +230,10 @@ func (r *Reader) classify(c *conn, known *known, entry *ldap.Entry) (reference, 
 	if is, ok := known.byDN[normalize(entry.DN)]; ok && is.kind != isAmbiguous {
 		return is, nil
 	}
-	classes := map[string]bool{}
-	for _, value := range valuesOf(entry, attrObjectClass) {
-		classes[strings.ToLower(string(value))] = true
-	}
-	has := func(class string) bool { return classes[class] }
-	switch {
-	case slices.ContainsFunc(groupClasses, has):
+	switch classOf(entry) {
+	case isGroup:
 		return r.addGroup(known, entry, &group{}), nil
-	case slices.ContainsFunc(noPeople, has):
+	case isNobody:
 		is := reference{kind: isNobody}
 		known.note(entry.DN, is)
 		return is, nil
@@ -252,6 +247,20 @@ func (r *Reader) classify(c *conn, known *known, entry *ldap.Entry) (reference, 
 		return reference{}, c.fail(source.ErrMalformed, "the member %q: %v", entry.DN, err)
 	}
 	return known.addPerson(entry.DN, key), nil
+}
+
+// classOf returns what an entry is. What is not known to be anything else is taken for a person.
+func classOf(entry *ldap.Entry) referenceKind {
+	kind := isPerson
+	for _, value := range valuesOf(entry, attrObjectClass) {
+		switch class := strings.ToLower(string(value)); {
+		case slices.Contains(groupClasses, class):
+			return isGroup
+		case slices.Contains(noPeople, class):
+			kind = isNobody
+		}
+	}
+	return kind
 }
 
 // addPrimary adds to Active Directory's groups those whose primary group they are: it does not list them as members.

@@ -25,8 +25,8 @@ type Reader struct {
 
 var _ source.Source = (*Reader)(nil)
 
-// New returns a Reader. Nothing is asked of the server yet.
-func New(options Options) (*Reader, error) {
+// New returns a *Reader; with Active Directory, also a source.Watcher. Nothing is asked of the server yet.
+func New(options Options) (source.Source, error) {
 	o, at, err := options.checked()
 	if err != nil {
 		return nil, err
@@ -35,7 +35,11 @@ func New(options Options) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ldap: %w", err)
 	}
-	return &Reader{o: o, at: at, names: names}, nil
+	r := &Reader{o: o, at: at, names: names}
+	if o.ActiveDirectory {
+		return watching{r}, nil
+	}
+	return r, nil
 }
 
 // Read implements source.Source. People come before groups.

@@ -20,6 +20,7 @@ type query struct {
 	attributes []string
 	page       int
 	wanted     func(attribute string) bool // whose values are all needed
+	controls   []ldap.Control              // besides paging
 }
 
 // pages shows each page of a search's entries to show. That it ends without an error means that these were all.
@@ -28,7 +29,7 @@ func (r *Reader) pages(ctx context.Context, c *conn, q query, show func([]*ldap.
 	seen := map[string]bool{}
 	for {
 		request := ldap.NewSearchRequest(q.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, q.filter,
-			q.attributes, []ldap.Control{paging})
+			q.attributes, append([]ldap.Control{paging}, q.controls...))
 		result, err := c.search(ctx, q.what, request)
 		if err != nil {
 			return err
