@@ -56,8 +56,8 @@ func TestNewChecksItsOptions(t *testing.T) {
 
 func TestReaderTakesAttributes(t *testing.T) {
 	d := idp.New(idp.Options{})
-	d.Break(idp.Fault{Path: "/users/", Body: `{"id":"a","enabled":true,"username":"ana","emailVerified":false,"totp":true,
-		"attributes":{"one":["1"],"many":["b","a"],"none":[],"email":["old@x"]}}`})
+	d.Break(idp.Fault{Path: "/users/", Body: `{"id":"a","enabled":true,"username":"ana","emailVerified":false,
+		"totp":true,"attributes":{"one":["1"],"many":["b","a"],"none":[],"email":["old@x"]}}`})
 	got, err := open(t, d, nil).Lookup(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"username": "ana", "emailVerified": false, "one": "1", "many": []any{"a", "b"},
