@@ -381,6 +381,31 @@ func TestProvidersReadAllOrFail(t *testing.T) {
 	})
 }
 
+// TestProvidersReadAllOrFailAtEachCall spoils each call of a read in turn, the token's included: what comes of it is an
+// error, or everybody.
+func TestProvidersReadAllOrFailAtEachCall(t *testing.T) {
+	faults := map[string]idp.Fault{"500": {Status: 500}, "cut": {Cut: true}, "null": {Body: `null`},
+		"empty": {Body: `{}`}, "list of nothing": {Body: `[{}]`}, "text": {Body: `"ok"`}}
+	each(t, func(t *testing.T, p provider, d *idp.Directory, url string) {
+		d.Generate(7, 2, 3)
+		open := func() source.Source { return p.open(t, url, settings{pageSize: 3, groups: []string{"atl-*"}}) }
+		want, err := read(t.Context(), open())
+		require.NoError(t, err)
+		calls := len(d.Calls())
+		for name, fault := range faults {
+			for call := range calls {
+				fault.After, fault.Times = call, 1
+				d.Break(fault)
+				got, err := read(t.Context(), open())
+				d.Mend()
+				if err == nil {
+					require.Equal(t, want, got, "%s, call %d", name, call)
+				}
+			}
+		}
+	})
+}
+
 func TestProvidersGoOnAfterAPause(t *testing.T) {
 	each(t, func(t *testing.T, p provider, d *idp.Directory, url string) {
 		d.Generate(25, 3)

@@ -69,6 +69,9 @@ func (r *Reader) groups(ctx context.Context) ([]group, error) {
 	_, err := list(ctx, r, rest.Request{Operation: "list groups", Path: "/groups",
 		Query: url.Values{"$select": {"id,displayName,visibility"}, "$top": {strconv.Itoa(mostPeople)}}},
 		func(g group) error {
+			if g.ID == "" || g.Name == "" {
+				return fmt.Errorf("entra: list groups: %w: a group has no key or no name", source.ErrMalformed)
+			}
 			if !r.names.Match(g.Name) {
 				return nil
 			}

@@ -66,6 +66,9 @@ func (r *Reader) groups(ctx context.Context) ([]group, error) {
 	var groups []group
 	_, err := list(ctx, r, rest.Request{Operation: "list groups", Path: "/groups",
 		Query: url.Values{"customer": {r.options.Customer}}}, "groups", mostOthers, func(g group) error {
+		if g.ID == "" || g.Email == "" {
+			return fmt.Errorf("google: list groups: %w: a group has no key or no address", source.ErrMalformed)
+		}
 		if !r.names.Match(g.Email) {
 			return nil
 		}

@@ -81,6 +81,9 @@ func list[T any](ctx context.Context, r *Reader, request rest.Request, size int,
 		if _, err := r.client.Do(ctx, request, &entries); err != nil {
 			return nil, "", err
 		}
+		if entries == nil {
+			return nil, "", fmt.Errorf("%s: %w: the answer is not a list", name, source.ErrMalformed)
+		}
 		next := ""
 		asked = max(asked-1, 0) + len(entries)
 		if len(entries) >= size {

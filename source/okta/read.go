@@ -61,6 +61,9 @@ func (r *Reader) begin(ctx context.Context) (account string, began time.Time, er
 		header, err = r.client.Do(ctx, rest.Request{Operation: "ask whose token it is", Path: "/api/v1/users/me"},
 			&owner)
 		account = "the token of " + owner.ID
+		if err == nil && owner.ID == "" {
+			err = fmt.Errorf("okta: %w: it does not say whose token it is", source.ErrMalformed)
+		}
 	}
 	if err != nil {
 		return "", time.Time{}, err
@@ -104,6 +107,9 @@ func (r *Reader) groups(ctx context.Context) ([]source.Group, error) {
 	var groups []source.Group
 	err := list(ctx, r, rest.Request{Operation: "list groups", Path: "/api/v1/groups"}, groupsPage,
 		func(g group) error {
+			if g.ID == "" || g.Profile.Name == "" {
+				return fmt.Errorf("okta: list groups: %w: a group has no key or no name", source.ErrMalformed)
+			}
 			if !r.names.Match(g.Profile.Name) {
 				return nil
 			}
@@ -149,6 +155,9 @@ func list[T any](ctx context.Context, r *Reader, request rest.Request, size int,
 		request.Link = link
 		var entries []jsontext.Value
 		header, err := r.client.Do(ctx, request, &entries)
+		if err == nil && entries == nil {
+			err = fmt.Errorf("%s: %w: the answer is not a list", name, source.ErrMalformed)
+		}
 		if err == nil && len(header.Values("Link")) == 0 && len(entries) >= size {
 			err = fmt.Errorf("%s: %w: a full page without the header Link: see whether a proxy drops it", name,
 				source.ErrIncomplete)
