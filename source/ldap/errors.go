@@ -40,7 +40,7 @@ var advice = map[uint16]string{
 	ldap.LDAPResultSizeLimitExceeded:            "allow the account more entries, or make pages smaller",
 	ldap.LDAPResultTimeLimitExceeded:            "allow the account more time, or make pages smaller",
 	ldap.LDAPResultAdminLimitExceeded:           "allow the account more entries, or index what the filter asks for",
-	ldap.LDAPResultReferral:                     "another server holds this; with Active Directory, ask the global catalog",
+	ldap.LDAPResultReferral:                     "another server has it; of Active Directory, ask the global catalog",
 	ldap.LDAPResultStrongAuthRequired:           "use ldaps:// or StartTLS",
 	ldap.LDAPResultConfidentialityRequired:      "use ldaps:// or StartTLS",
 	ldap.LDAPResultUnavailableCriticalExtension: "the server cannot page, which is needed",

@@ -115,7 +115,8 @@ func (r *Reader) addInScope(c *conn, known *known, entry *ldap.Entry) error {
 		names = append(names, string(value))
 	}
 	if len(names) == 0 {
-		return c.fail(source.ErrForbidden, "the group %q has no %s that the account may read", entry.DN, r.o.Groups.Name)
+		return c.fail(source.ErrForbidden, "the group %q has no %s that the account may read", entry.DN,
+			r.o.Groups.Name)
 	}
 	name := slices.Min(names)
 	if first := firstValue(entry.DN, r.o.Groups.Name); slices.Contains(names, first) {

@@ -171,8 +171,8 @@ func TestGroupsThatAreMalformed(t *testing.T) {
 }
 
 func TestGroupsByName(t *testing.T) {
-	fake := newFake(t, append(people(3), groupOf("atl-dev", 1, "cn=ops,ou=groups,dc=acme"), groupOf("ops", 2, person(2).dn),
-		groupOf("Café", 3))...)
+	fake := newFake(t, append(people(3), groupOf("atl-dev", 1, "cn=ops,ou=groups,dc=acme"),
+		groupOf("ops", 2, person(2).dn), groupOf("Café", 3))...)
 	options := fake.options(false)
 	options.Groups.Names, options.Groups.Nested = []string{"ATL-*", "caf?"}, true
 	s := readAll(t, options)

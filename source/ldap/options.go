@@ -19,8 +19,8 @@ import (
 // filters have to be given.
 type Options struct {
 	// URL is the server: ldaps://host, or ldap://host with StartTLS. Default ports: 636 and 389. The server's
-	// certificate must be for this host. A global catalog is ldaps://host:3269; of another domain's groups, it knows the
-	// members of universal ones alone.
+	// certificate must be for this host. A global catalog is ldaps://host:3269; of another domain's groups, it knows
+	// the members of universal ones alone.
 	URL string
 	// StartTLS turns a connection by ldap:// into one with TLS before anything else is sent.
 	StartTLS bool

@@ -30,7 +30,8 @@ var secrets = []string{
 // omitted are attributes that are read by name only: links back to other entries, which may be very long; what changes
 // with each login, so that people would look changed; and what is binary, though it may look like text by chance.
 var omitted = []string{
-	"memberof", "directreports", "managedobjects", "ismemberof", "nsrole*", "msds-*bl", "msexch*bl", "serverreferencebl",
+	"memberof", "directreports", "managedobjects", "ismemberof", "nsrole*", "msds-*bl", "msexch*bl",
+	"serverreferencebl",
 	"usnchanged", "usncreated", "whenchanged", "modifytimestamp", "lastlogon", "lastlogontimestamp", "lastlogoff",
 	"logoncount", "badpwdcount", "badpasswordtime", "lockouttime", "dscorepropagationdata", "authtimestamp",
 	"objectguid", "objectsid", "sidhistory", "ms-ds-consistencyguid", "logonhours", "userparameters", "jpegphoto",

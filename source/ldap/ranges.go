@@ -133,8 +133,8 @@ func (c *conn) partOf(
 
 // entry reads one entry by DN. Nil: the server says that there is none.
 func (c *conn) entry(ctx context.Context, what, dn string, attributes []string) (*ldap.Entry, error) {
-	request := ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, anyEntry, attributes,
-		nil)
+	request := ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, anyEntry,
+		attributes, nil)
 	result, err := c.searchOrCode(ctx, what, request)
 	switch {
 	case hasCode(err, ldap.LDAPResultNoSuchObject) && ctx.Err() == nil:

@@ -147,8 +147,8 @@ func (r *Reader) gone(ctx context.Context, c *conn, what, filter string) error {
 	case err != nil && ctx.Err() != nil, errors.Is(err, source.ErrUnavailable), errors.Is(err, source.ErrMalformed):
 		return err
 	case err != nil || len(entries) == 0:
-		return c.fail(source.ErrGone, "%s: nothing under %s has this key; of what was deleted, the account sees nothing",
-			what, r.o.Base)
+		return c.fail(source.ErrGone, "%s: nothing under %s has this key, nor is it among the deleted that the "+
+			"account may see", what, r.o.Base)
 	}
 	for _, entry := range entries {
 		if values := valuesOf(entry, "isDeleted"); len(values) != 1 || !strings.EqualFold(string(values[0]), "TRUE") {

@@ -61,7 +61,8 @@ func readAll(t *testing.T, o Options) seen {
 }
 
 func TestReadShowsPeopleInPages(t *testing.T) {
-	fake := newFake(t, append(people(1201), groupOf("dev", 1, "UID=P7, ou=People,dc=acme", "uid=p3,ou=people,dc=acme"))...)
+	fake := newFake(t, append(people(1201),
+		groupOf("dev", 1, "UID=P7, ou=People,dc=acme", "uid=p3,ou=people,dc=acme"))...)
 	s := readAll(t, fake.options(false))
 	require.Len(t, s.people, 1201)
 	require.Equal(t, source.Identity{Key: uuidOf(7), Attributes: map[string]any{
@@ -400,8 +401,11 @@ func TestReadAtALatency(t *testing.T) {
 	}
 	const count, latency = 100000, 50 * time.Millisecond
 	fake := newFake(t, people(count)...)
+	var found []fakeEntry
 	fake.search = func(_ int, q *fakeSearch) bool {
-		found := fake.find(q)
+		if paging := q.controls[ldap.ControlTypePaging].(*ldap.ControlPaging); len(paging.Cookie) == 0 {
+			found = fake.find(q)
+		}
 		time.Sleep(latency)
 		fake.send(q, found)
 		return true

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"bytes"
 	"context"
 	"net/url"
 	"strconv"
@@ -23,40 +24,59 @@ type query struct {
 	controls   []ldap.Control              // besides paging
 }
 
-// pages shows each page of a search's entries to show. That it ends without an error means that these were all.
+// pages shows each page of a search's entries to show. That it ends without an error means that these were all. While
+// a page is shown, the next one is on its way.
 func (r *Reader) pages(ctx context.Context, c *conn, q query, show func([]*ldap.Entry) error) error {
-	paging := &pagingControl{size: q.page}
 	seen := map[string]bool{}
-	for {
-		request := ldap.NewSearchRequest(q.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, q.filter,
-			q.attributes, append([]ldap.Control{paging}, q.controls...))
-		result, err := c.search(ctx, q.what, request)
+	var cookie []byte
+	for coming := c.page(ctx, q, nil); ; {
+		answer := <-coming
+		if answer.err != nil {
+			return answer.err
+		}
+		if err := r.checkReferences(c, q.what, answer.result.Referrals); err != nil {
+			return err
+		}
+		next, err := c.checkPage(q, cookie, answer.result, seen)
 		if err != nil {
 			return err
 		}
-		if err := r.checkReferences(c, q.what, result.Referrals); err != nil {
+		if cookie = next; len(cookie) > 0 {
+			coming = c.page(ctx, q, cookie)
+		}
+		if err := c.completeAll(ctx, answer.result.Entries, q.wanted); err != nil {
 			return err
 		}
-		next, err := c.checkPage(q, paging, result, seen)
-		if err != nil {
+		if err := show(answer.result.Entries); err != nil {
 			return err
 		}
-		if err := c.completeAll(ctx, result.Entries, q.wanted); err != nil {
-			return err
-		}
-		if err := show(result.Entries); err != nil {
-			return err
-		}
-		if len(next) == 0 {
+		if len(cookie) == 0 {
 			return nil
 		}
-		paging.cookie = next
 	}
 }
 
-// checkPage returns the cookie for the page after this one.
+type pageAnswer struct {
+	result *ldap.SearchResult
+	err    error
+}
+
+// page asks for a page. If nobody waits for the answer any more, it ends with the connection.
+func (c *conn) page(ctx context.Context, q query, cookie []byte) <-chan pageAnswer {
+	controls := append([]ldap.Control{&pagingControl{size: q.page, cookie: cookie}}, q.controls...)
+	request := ldap.NewSearchRequest(q.base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, q.filter,
+		q.attributes, controls)
+	answer := make(chan pageAnswer, 1)
+	go func() {
+		result, err := c.search(ctx, q.what, request)
+		answer <- pageAnswer{result, err}
+	}()
+	return answer
+}
+
+// checkPage returns the cookie for the page after this one, which was asked for with a cookie itself.
 func (c *conn) checkPage(
-	q query, paging *pagingControl, result *ldap.SearchResult, seen map[string]bool,
+	q query, cookie []byte, result *ldap.SearchResult, seen map[string]bool,
 ) ([]byte, error) {
 	answer, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
 	switch {
@@ -66,7 +86,7 @@ func (c *conn) checkPage(
 	case len(result.Entries) > q.page:
 		return nil, c.fail(source.ErrMalformed, "%s: a page of %d entries, where %d were asked for", q.what,
 			len(result.Entries), q.page)
-	case len(result.Entries) == 0 && len(answer.Cookie) > 0 && string(answer.Cookie) == string(paging.cookie):
+	case len(result.Entries) == 0 && len(answer.Cookie) > 0 && bytes.Equal(answer.Cookie, cookie):
 		return nil, c.fail(source.ErrMalformed, "%s: the server repeats an empty page", q.what)
 	}
 	for _, entry := range result.Entries {

@@ -60,7 +60,8 @@ func certificate(t *testing.T, certFile, keyFile string) *x509.CertPool {
 	require.NoError(t, err)
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	require.NoError(t, os.WriteFile(certFile, cert, 0o600))
-	require.NoError(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	secret := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	require.NoError(t, os.WriteFile(keyFile, secret, 0o600))
 	pool := x509.NewCertPool()
 	require.True(t, pool.AppendCertsFromPEM(cert))
 	return pool
