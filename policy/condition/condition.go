@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common"
 	"cel.dev/cel-go/common/types"
 )
 
@@ -57,8 +58,7 @@ func Compile(text string) (*Condition, error) {
 	env := environment()
 	checked, issues := compileFolded(env, standard)
 	if found := issues.Errors(); len(found) > 0 {
-		at := found[0].Location
-		return nil, &Error{offset(text, at.Line(), at.Column()), inWords(found[0].Message)}
+		return nil, &Error{Offset(text, found[0].Location), inWords(found[0].Message)}
 	}
 	if given := checked.OutputType(); !given.IsExactType(cel.BoolType) {
 		return nil, &Error{0, fmt.Sprintf("the condition is %s; write one that is true or false", given)}
@@ -67,8 +67,7 @@ func Compile(text string) (*Condition, error) {
 	limits := []cel.ProgramOption{compiledOnce}
 	// anything else takes at most a step for each of its parts, and counting them costs more than that
 	if needs.Comprises {
-		limits = append(limits, cel.CostLimit(maxCost), cel.MemoryLimit(maxMemory),
-			cel.CostTracking(matchCost{needs.patterns}))
+		limits = evaluationBounds(needs)
 	}
 	program, err := env.Program(checked, limits...)
 	if err != nil {
@@ -131,14 +130,26 @@ func (u unanswered) Unwrap() error { return u.cause }
 // String returns the text.
 func (c *Condition) String() string { return c.Text }
 
-// environment is the language of conditions.
-var environment = sync.OnceValue(func() *cel.Env {
-	options := []cel.EnvOption{
+// Bounds bound what an expression in CEL may be: its length, nesting and size, and that of its regular expressions.
+func Bounds() []cel.EnvOption {
+	return []cel.EnvOption{
 		cel.ParserRecursionLimit(maxNesting), cel.ParserExpressionSizeLimit(MaxCondition),
 		cel.ExpressionNodeLimit(maxNodes),
 		cel.ASTValidators(regexBounds{}),
 	}
-	options = append(options, helperFunctions()...)
+}
+
+// EvaluationBounds bound what one evaluation of an expression may cost.
+func EvaluationBounds(checked *cel.Ast) []cel.ProgramOption { return evaluationBounds(needsOf(checked)) }
+
+func evaluationBounds(needs Needs) []cel.ProgramOption {
+	return []cel.ProgramOption{compiledOnce, cel.CostLimit(maxCost), cel.MemoryLimit(maxMemory),
+		cel.CostTracking(matchCost{needs.patterns})}
+}
+
+// environment is the language of conditions.
+var environment = sync.OnceValue(func() *cel.Env {
+	options := append(Bounds(), helperFunctions()...)
 	for _, f := range factTypes {
 		options = append(options, cel.Variable(f.name, f.kind))
 	}
@@ -163,8 +174,9 @@ func inWords(message string) string {
 	return message
 }
 
-// offset counts the characters before a place; line is from 1, column from 0.
-func offset(text string, line, column int) int {
+// Offset counts the characters of a text before a place in it.
+func Offset(text string, place common.Location) int {
+	line, column := place.Line(), place.Column() // from 1, from 0
 	at := 0
 	for _, r := range text {
 		if line <= 1 {
