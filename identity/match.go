@@ -1,0 +1,97 @@
+package identity
+
+import (
+	"slices"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Binding is what the ledger knows: this identity's record is this one.
+type Binding struct {
+	Ref
+	Record  RecordID
+	Account AccountID // that the record was linked to when it was last seen; empty: none
+}
+
+// Match is which record is a person's, and how that is known.
+type Match struct {
+	Record *Record
+	Means  Means
+	// Others are further records that would do as well: nothing is written until one of them is gone or bound.
+	Others []RecordID
+	// Former is the identity that the record is bound to and which is not among the person's: the same address came
+	// back under a new key, which is a new person until somebody says otherwise.
+	Former *Ref
+	// Missing is the record that the person was bound to and which is not there any more.
+	Missing RecordID
+}
+
+// match finds the record of a person among the candidates. bindings are those of the person's identities and of the
+// candidates.
+func (p Provision) match(identities []Identity, wanted Values, candidates []Record, bindings []Binding) Match {
+	var m Match
+	var bound []*Record
+	for _, b := range bindings {
+		if !slices.ContainsFunc(identities, func(i Identity) bool { return i.Ref == b.Ref }) {
+			continue
+		}
+		if r := byID(candidates, b.Record); r == nil {
+			m.Missing = b.Record
+		} else if !slices.Contains(bound, r) {
+			bound = append(bound, r)
+		}
+	}
+	if len(bound) > 0 {
+		return m.one(bound, ByBinding)
+	}
+	for _, means := range p.Match {
+		found := p.by(means, identities, wanted, candidates)
+		if len(found) == 0 {
+			continue
+		}
+		m = m.one(found, means)
+		for _, b := range bindings {
+			if b.Record == m.Record.ID {
+				former := b.Ref
+				m.Former = &former
+			}
+		}
+		return m
+	}
+	return m
+}
+
+// one takes the first of the records that were found, and notes the others.
+func (m Match) one(found []*Record, means Means) Match {
+	m.Record, m.Means = found[0], means
+	for _, other := range found[1:] {
+		m.Others = append(m.Others, other.ID)
+	}
+	return m
+}
+
+func (p Provision) by(means Means, identities []Identity, wanted Values, candidates []Record) (found []*Record) {
+	for i := range candidates {
+		r := &candidates[i]
+		switch means {
+		case ByExternalID:
+			if r.External != "" && slices.ContainsFunc(identities, func(i Identity) bool { return i.Key == r.External }) {
+				found = append(found, r)
+			}
+		case ByEmail:
+			if address := wanted[Email]; address != "" && access.SameAddress(r.Address(), address) {
+				found = append(found, r)
+			}
+		}
+	}
+	return found
+}
+
+func byID(records []Record, id RecordID) *Record {
+	for i := range records {
+		if records[i].ID == id {
+			return &records[i]
+		}
+	}
+	return nil
+}

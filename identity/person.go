@@ -1,0 +1,122 @@
+package identity
+
+import (
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/attribute"
+)
+
+// AccountID is the id of an Atlassian account, RecordID that of a record in a SCIM directory. Both are opaque texts;
+// the types keep one from standing where the other belongs.
+type (
+	AccountID string
+	RecordID  string
+)
+
+// Ref names an identity: a person in a source, by the immutable key.
+type Ref struct {
+	Source string `json:"source"`
+	Key    string `json:"key"`
+}
+
+// String is the form in which changes name somebody who has no account yet: "corp:<key>".
+func (r Ref) String() string { return r.Source + ":" + r.Key }
+
+// Presence is what is known of an identity in its source.
+type Presence string
+
+// What may be known. Gone and OutOfScope are proved by whoever states them, by two complete reads and a look-up;
+// everything short of that is Unknown.
+const (
+	Enabled    Presence = "enabled"
+	Disabled   Presence = "disabled"   // the source says so: disabled, suspended, deprovisioned
+	Gone       Presence = "gone"       // the source knows nobody by this key any more
+	OutOfScope Presence = "outOfScope" // there, and outside the scope that the policy states
+	Unknown    Presence = "unknown"
+)
+
+// Identity is a person in a source, as far as it is known.
+type Identity struct {
+	Ref
+	Presence Presence
+	Since    time.Time // since when Presence is as it is; zero: not known
+	Groups   []string  // names
+	// Attributes are what the source says; see attribute.Subject. Empty unless the person is Enabled or Disabled.
+	Attributes map[string]any
+}
+
+func (i Identity) subject() *attribute.Subject {
+	s := &attribute.Subject{Source: i.Source, Key: i.Key, Groups: i.Groups, Attributes: i.Attributes}
+	switch i.Presence {
+	case Enabled, Disabled:
+		enabled := i.Presence == Enabled
+		s.Enabled = &enabled
+	}
+	return s
+}
+
+// Record is a person in a SCIM directory.
+type Record struct {
+	ID       RecordID
+	Account  AccountID // the account that it is linked to; empty: none
+	External string    // the identity provider's own id, as it wrote it
+	Active   bool
+	Values   Values
+	Modified time.Time
+}
+
+// Address is the record's address: the primary one, else the user name.
+func (r Record) Address() string {
+	if address := r.Values[Email]; address != "" {
+		return address
+	}
+	return r.Values[UserName]
+}
+
+// Account is an Atlassian account, as the organization shows it.
+type Account struct {
+	ID      AccountID
+	Address string
+	Managed *bool // whether the organization manages it; nil: not known
+	Active  *bool // nil: not known
+}
+
+// Attribute is the path of a record's attribute.
+type Attribute string
+
+// The attributes that are provisioned, by their SCIM paths.
+const (
+	UserName          Attribute = "userName"
+	Email             Attribute = "emails" // the primary one
+	DisplayName       Attribute = "displayName"
+	GivenName         Attribute = "name.givenName"
+	FamilyName        Attribute = "name.familyName"
+	NickName          Attribute = "nickName"
+	Title             Attribute = "title"
+	Department        Attribute = "department"
+	Organization      Attribute = "organization"
+	Timezone          Attribute = "timezone"
+	PreferredLanguage Attribute = "preferredLanguage"
+	PhoneNumber       Attribute = "phoneNumbers" // the first; the record has it, the account never shows it
+)
+
+// Attributes are all of them, in the order in which they are shown and written.
+func Attributes() []Attribute {
+	return []Attribute{UserName, Email, DisplayName, GivenName, FamilyName, NickName, Title, Department, Organization,
+		Timezone, PreferredLanguage, PhoneNumber}
+}
+
+// Values are attributes with their values. One that is missing is not known; an empty one is known to be empty.
+type Values map[Attribute]string
+
+// same reports whether two values of an attribute mean the same: addresses compare folded.
+func (a Attribute) same(one, other string) bool {
+	if a == UserName || a == Email {
+		return access.SameAddress(one, other)
+	}
+	return one == other
+}
+
+// address reports whether the attribute is what links a record to an account.
+func (a Attribute) address() bool { return a == UserName || a == Email }

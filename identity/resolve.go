@@ -1,0 +1,329 @@
+package identity
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castellan-io/castellan/access"
+)
+
+// Person is all that is known of one person.
+type Person struct {
+	Identities []Identity // every one that ever claimed the person, in the order of Provision.Sources
+	Records    []Record   // those bound to the identities, and those of their external ids and address
+	Bindings   []Binding  // of the identities, and of the records
+	Accounts   []Account  // those that the records are linked to, and that of the wanted address
+	Taken      bool       // another enabled identity has the same wanted address
+}
+
+// Action is what is done to a record.
+type Action string
+
+// The actions.
+const (
+	Keep       Action = "keep" // nothing is to do
+	Create     Action = "create"
+	Update     Action = "update"
+	Disable    Action = "deactivate"
+	Reactivate Action = "reactivate"
+)
+
+// Edit is a change of one attribute.
+type Edit struct {
+	Attribute Attribute `json:"attribute"`
+	From      string    `json:"from"`
+	To        string    `json:"to"`
+}
+
+// Hold is why a change waits for somebody's approval.
+type Hold string
+
+// The reasons to hold a change of one person, whatever the numbers are.
+const (
+	HoldRebind       Hold = "rebind"        // a known address under a new key, or a record that somebody else deleted
+	HoldEmailChange  Hold = "email-change"  // the address that links record and account changes
+	HoldScopeChange  Hold = "scope-change"  // the person is outside the scope that the policy states
+	HoldExternalLink Hold = "external-link" // the first link of somebody from outside
+	HoldExternal     Hold = "external"      // a change of the record of somebody from outside may unlink it
+	HoldAdopt        Hold = "adopt"         // a leaver whose record was found by the address and never bound
+)
+
+// Finding is what keeps a person from being served, by a stable key.
+type Finding string
+
+// The findings.
+const (
+	FindDuplicate  Finding = "duplicate"         // several records or identities: nobody can tell which one it is
+	FindNoAddress  Finding = "no-address"        // the source says no address
+	FindUnclaimed  Finding = "unclaimed-domain"  // the new address is of a domain that is not verified
+	FindExternal   Finding = "external-changed"  // somebody from outside would change; the policy says never
+	FindUnmanaged  Finding = "cannot-deactivate" // the account is not managed: it can only be suspended
+	FindKept       Finding = "kept"              // a leaver whom the policy protects
+	FindAttribute  Finding = "attribute"         // an attribute cannot be made of what the source says
+	FindLeaver     Finding = "leaver"            // left, and the policy says to report it
+	FindUnlinked   Finding = "unlinked"          // the record lost its account
+	FindDisagree   Finding = "sources-disagree"  // one source says enabled, another disabled; the first is followed
+	FindNewAccount Finding = "relinked"          // the record is linked to another account than before
+)
+
+// Note is a finding about a person, and what it is about.
+type Note struct {
+	Finding Finding `json:"finding"`
+	Detail  string  `json:"detail"`
+}
+
+// Decision is what becomes of one person's record, and why.
+type Decision struct {
+	State    State     `json:"state"`
+	Action   Action    `json:"action"`
+	Record   RecordID  `json:"record,omitempty"`
+	Account  AccountID `json:"account,omitempty"`
+	Identity Ref       `json:"identity,omitzero"` // the one that decides
+	Presence Presence  `json:"presence"`
+	Means    Means     `json:"means,omitempty"` // how the record was found
+	Edits    []Edit    `json:"edits,omitempty"` // of Create, Update and Reactivate
+	Holds    []Hold    `json:"holds,omitempty"`
+	Notes    []Note    `json:"notes,omitempty"`
+	// Due is when a leaver's record is to be deactivated; zero: now.
+	Due time.Time `json:"due,omitzero"`
+}
+
+// Resolve decides what becomes of a person's record.
+func (p Provision) Resolve(person Person, now time.Time) Decision {
+	lead, presence, disagree := p.presence(person.Identities)
+	d := Decision{Action: Keep, Presence: presence, Identity: lead.Ref}
+	wanted, errs := p.wanted(person.Identities, presence)
+	for _, err := range errs {
+		d.note(FindAttribute, err.Error())
+	}
+	if disagree {
+		d.note(FindDisagree, fmt.Sprintf("%s is %s, and that source comes first", lead.Ref, presence))
+	}
+	m := p.match(person.Identities, wanted, person.Records, person.Bindings)
+	d.Means = m.Means
+	d.State = stateOf(m, person.Accounts, presence)
+	if m.Record != nil {
+		d.Record, d.Account = m.Record.ID, m.Record.Account
+	} else if len(person.Accounts) > 0 {
+		d.Account = person.Accounts[0].ID
+	}
+	d.noteLink(m, person.Bindings)
+	switch {
+	case d.State == Duplicate || presence == Enabled && person.Taken:
+		d.State = Duplicate
+		d.note(FindDuplicate, duplicateDetail(m, wanted))
+	case presence == Enabled && m.Record == nil:
+		p.create(&d, m, person, wanted)
+	case presence == Enabled:
+		p.update(&d, m, person, wanted)
+	case presence != Unknown && m.Record != nil && m.Record.Active && m.Former == nil && !person.Taken:
+		p.leave(&d, m, person, lead, now)
+	}
+	if p.Observe {
+		d.Holds = nil
+	}
+	return d
+}
+
+// presence is what the identities say together, and the one that decides. The first source that knows the person wins;
+// somebody is gone only when gone from all, and unknown as long as one of them may know.
+func (p Provision) presence(identities []Identity) (lead Identity, _ Presence, disagree bool) {
+	if len(identities) == 0 {
+		return Identity{}, Unknown, false
+	}
+	known := func(i Identity) bool { return i.Presence == Enabled || i.Presence == Disabled }
+	at := slices.IndexFunc(identities, known)
+	unsure := slices.IndexFunc(identities, func(i Identity) bool { return i.Presence == Unknown || i.Presence == "" })
+	if at >= 0 {
+		lead = identities[at]
+		for _, i := range identities {
+			disagree = disagree || known(i) && i.Presence != lead.Presence
+		}
+		if lead.Presence == Disabled && unsure >= 0 && unsure < at {
+			return identities[unsure], Unknown, false // a source that comes first may say otherwise
+		}
+		return lead, lead.Presence, disagree
+	}
+	if unsure >= 0 {
+		return identities[unsure], Unknown, false
+	}
+	// All are gone or out of scope. Out of scope anywhere is the weaker statement.
+	lead = identities[0]
+	for _, i := range identities {
+		if i.Presence == OutOfScope && lead.Presence != OutOfScope || i.Presence == lead.Presence && i.Since.After(lead.Since) {
+			lead = i
+		}
+	}
+	return lead, lead.Presence, false
+}
+
+// create decides about somebody without a record.
+func (p Provision) create(d *Decision, m Match, person Person, wanted Values) {
+	if wanted[Email] == "" {
+		d.note(FindNoAddress, d.Identity.String()+" has no address to provision")
+		return
+	}
+	if p.external(person, m, wanted[Email]) {
+		switch p.External.Link {
+		case Auto:
+		case Ask:
+			d.hold(HoldExternalLink)
+		default:
+			d.note(FindExternal, wanted[Email]+" is from outside, and the policy links nobody from outside")
+			return
+		}
+	}
+	if m.Missing != "" {
+		d.hold(HoldRebind)
+	}
+	d.Action = Create
+	d.Edits = edits(Values{}, wanted)
+}
+
+// update decides about somebody who has a record and should have one.
+func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
+	d.Edits = edits(m.Record.Values, wanted)
+	if m.Former != nil {
+		d.hold(HoldRebind)
+	}
+	switch {
+	case !m.Record.Active:
+		d.Action = Reactivate
+	case len(d.Edits) > 0:
+		d.Action = Update
+	default:
+		return
+	}
+	moved := slices.ContainsFunc(d.Edits, func(e Edit) bool { return e.Attribute.address() })
+	if moved {
+		d.hold(HoldEmailChange)
+		if p.own(m.Record.Address()) && !p.own(wanted[Email]) {
+			d.keep(FindUnclaimed, fmt.Sprintf("%s would move to %s, whose domain the organization has not verified: the "+
+				"account would be lost", m.Record.Address(), wanted[Email]))
+			return
+		}
+	}
+	if p.external(person, m, m.Record.Address()) {
+		switch p.External.Update {
+		case Auto:
+		case Ask:
+			d.hold(HoldExternal)
+		default:
+			d.keep(FindExternal, "the record of "+m.Record.Address()+", who is from outside, would change: "+
+				describe(d.Edits)+"; any change may unlink it")
+		}
+	}
+}
+
+// leave decides about somebody who left.
+func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now time.Time) {
+	leave := p.Leavers.leave(d.Presence)
+	if leave == ReportOnly {
+		d.note(FindLeaver, fmt.Sprintf("%s is %s", lead.Ref, d.Presence))
+		return
+	}
+	if p.Kept != nil && p.Kept(m.Record.Account, m.Record.Address()) {
+		d.note(FindKept, m.Record.Address()+" left and is protected: decide by hand")
+		return
+	}
+	account := accountOf(person.Accounts, m.Record.Account)
+	if account != nil && account.Managed != nil && !*account.Managed {
+		d.note(FindUnmanaged, m.Record.Address()+"'s account is not managed: suspend the person in the organization")
+		return
+	}
+	d.Action = Disable
+	if d.Presence == OutOfScope || leave == HoldLeave {
+		d.hold(HoldScopeChange)
+	}
+	if m.Means != ByBinding {
+		d.hold(HoldAdopt)
+	}
+	if due := lead.Since.Add(p.Leavers.After); p.Leavers.After > 0 && due.After(now) {
+		d.Due = due
+	}
+}
+
+// external reports whether somebody is from outside: the account is not managed, or it is not known and the domain of
+// the address is not verified.
+func (p Provision) external(person Person, m Match, address string) bool {
+	id := AccountID("")
+	if m.Record != nil {
+		id = m.Record.Account
+	}
+	for _, a := range person.Accounts {
+		if a.Managed != nil && (a.ID == id || id == "" && access.SameAddress(a.Address, address)) {
+			return !*a.Managed
+		}
+	}
+	return !p.own(address)
+}
+
+// noteLink says what became of the link since the record was bound.
+func (d *Decision) noteLink(m Match, bindings []Binding) {
+	if m.Record == nil || m.Means != ByBinding {
+		return
+	}
+	for _, b := range bindings {
+		switch {
+		case b.Record != m.Record.ID || b.Account == "":
+		case m.Record.Account == "":
+			d.note(FindUnlinked, fmt.Sprintf("record %s was linked to account %s and is not any more", b.Record, b.Account))
+			return
+		case m.Record.Account != b.Account:
+			d.note(FindNewAccount, fmt.Sprintf("record %s was linked to account %s and is now to %s", b.Record, b.Account,
+				m.Record.Account))
+			return
+		}
+	}
+}
+
+func (d *Decision) hold(h Hold) {
+	if !slices.Contains(d.Holds, h) {
+		d.Holds = append(d.Holds, h)
+	}
+}
+
+func (d *Decision) note(f Finding, detail string) { d.Notes = append(d.Notes, Note{f, detail}) }
+
+// keep leaves the record as it is, for a reason.
+func (d *Decision) keep(f Finding, detail string) {
+	d.Action, d.Edits, d.Holds = Keep, nil, nil
+	d.note(f, detail)
+}
+
+// edits are the changes that lead from one to the other. What is not wanted with certainty is left as it is.
+func edits(from, to Values) []Edit {
+	var all []Edit
+	for _, name := range Attributes() {
+		value, known := to[name]
+		if !known || name.same(from[name], value) {
+			continue
+		}
+		all = append(all, Edit{name, from[name], value})
+	}
+	return all
+}
+
+func describe(edits []Edit) string {
+	var names []string
+	for _, e := range edits {
+		names = append(names, string(e.Attribute))
+	}
+	if len(names) == 0 {
+		return "active"
+	}
+	return strings.Join(names, ", ")
+}
+
+func duplicateDetail(m Match, wanted Values) string {
+	if len(m.Others) == 0 {
+		return "another enabled identity has the address " + wanted[Email]
+	}
+	ids := []string{string(m.Record.ID)}
+	for _, o := range m.Others {
+		ids = append(ids, string(o))
+	}
+	return "records " + strings.Join(ids, ", ") + " may all be this person's"
+}
