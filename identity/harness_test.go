@@ -2,10 +2,9 @@ package identity
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/policy/attribute"
 )
@@ -13,7 +12,7 @@ import (
 var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 // staff is a provision as most organizations have it, with acme.example as its verified domain.
-func staff(t require.TestingT) Provision {
+var staff = sync.OnceValue(func() Provision {
 	p := Provision{
 		Name: "staff", Sources: []string{"corp", "hr"}, Match: []Means{ByExternalID, ByEmail},
 		Attributes: map[Attribute]*attribute.Expression{},
@@ -25,11 +24,13 @@ func staff(t require.TestingT) Provision {
 		UserName: "mail", Email: "mail", DisplayName: "first(displayName, cn)", Title: "title", Department: "department",
 	} {
 		expression, err := attribute.CompileValue(text)
-		require.NoError(t, err)
+		if err != nil {
+			panic(err)
+		}
 		p.Attributes[name] = expression
 	}
 	return p
-}
+})
 
 func person(presence Presence, attributes ...string) Identity {
 	i := Identity{Ref: Ref{"corp", "k-ana"}, Presence: presence, Since: noon.Add(-time.Hour), Attributes: map[string]any{}}
@@ -71,5 +72,5 @@ func findings(d Decision) (all []Finding) {
 
 func resolve(t *testing.T, p Person) Decision {
 	t.Helper()
-	return staff(t).Resolve(p, noon)
+	return staff().Resolve(p, noon)
 }

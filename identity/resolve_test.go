@@ -152,7 +152,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestResolveWaitsForALeaver(t *testing.T) {
-	p := staff(t)
+	p := staff()
 	p.Leavers.After = 2 * time.Hour
 	left := person(Disabled)
 	known := Person{Identities: []Identity{left}, Records: []Record{record("r1", "acc-1", named(ana, "Ana"))},
