@@ -202,6 +202,9 @@ func (r *Reader) Read(ctx context.Context, page func(source.Page) error) (source
 		return source.Proof{}, r.incomplete(
 			"the manifest was replaced during the read: read again once the export is done")
 	}
+	if read.People() == 0 {
+		return source.Proof{}, r.incomplete("%s holds nobody: see what is exported", r.options.People)
+	}
 	declared := manifest.Files[r.options.People].Rows
 	return read.Finish(r.as, sum, &declared)
 }

@@ -305,6 +305,10 @@ func TestReadNeedsAManifestThatIsRight(t *testing.T) {
 		"does not list groups.csv":      declared(map[string]int{"people.csv": 3}),
 		"says that people.csv has 4 ro": declared(map[string]int{"people.csv": 4, "groups.csv": 4}),
 		"says that groups.csv has 9 ro": declared(map[string]int{"people.csv": 3, "groups.csv": 9}),
+		"people.csv holds nobody": func(dir string) {
+			write(t, dir, "people.csv", "employeeId,status,phones\n")
+			declare(t, dir, map[string]int{"people.csv": 0, "groups.csv": 4})
+		},
 		"was expected, and the 20 byte": func(dir string) { write(t, dir, "people.csv", peopleCSV[:20]) },
 		"was expected, and the 0 bytes": func(dir string) { write(t, dir, "people.csv", "") },
 	} {
