@@ -76,11 +76,15 @@ func (c *conn) explain(ctx context.Context, what string, err error) error {
 		answer = inner
 	}
 	code := answer.ResultCode
-	said := fmt.Sprintf("%.300q", answer.Err.Error())
+	text := ""
+	if answer.Err != nil {
+		text = answer.Err.Error()
+	}
+	said := fmt.Sprintf("%.300q", text)
 	if name := ldap.LDAPResultCodeMap[code]; name != "" {
 		said = name + " " + said
 	}
-	if found := reasonOfBind.FindStringSubmatch(answer.Err.Error()); found != nil && reasons[found[1]] != "" {
+	if found := reasonOfBind.FindStringSubmatch(text); found != nil && reasons[found[1]] != "" {
 		said += " (" + reasons[found[1]] + ")"
 	}
 	if advice[code] != "" {

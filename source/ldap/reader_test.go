@@ -331,7 +331,7 @@ func TestReadEndsWithItsContext(t *testing.T) {
 }
 
 func TestReadReturnsThePagesError(t *testing.T) {
-	fake := newFake(t, people(3)...)
+	fake := newFake(t, people(1201)...)
 	r, err := New(fake.options(false))
 	require.NoError(t, err)
 	full := errors.New("full")
@@ -503,6 +503,26 @@ func TestLookupByGUID(t *testing.T) {
 	_, err = r.Lookup(t.Context(), "00000000-0000-0000-0000-000000000003")
 	require.ErrorIs(t, err, source.ErrUnavailable, "a broken connection says nothing")
 	require.NotErrorIs(t, err, source.ErrGone)
+}
+
+func TestExplainBinds(t *testing.T) {
+	c := &conn{}
+	err := c.explain(t.Context(), "binding", ldap.NewError(ldap.LDAPResultInvalidCredentials, errors.New(
+		"80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data 533, v4563")))
+	require.ErrorIs(t, err, source.ErrUnauthorized)
+	require.ErrorContains(t, err, "the account is disabled")
+	require.ErrorIs(t, c.explain(t.Context(), "binding", &ldap.Error{ResultCode: 80}), source.ErrUnavailable)
+}
+
+func TestAnswersAreBounded(t *testing.T) {
+	ours, theirs := net.Pipe()
+	go func() { _, _ = theirs.Write(make([]byte, 100)) }()
+	c := &conn{}
+	counted := &countedConn{Conn: ours, flood: &c.flood}
+	counted.left.Store(99)
+	_, err := counted.Read(make([]byte, 200))
+	require.ErrorIs(t, err, errFlood)
+	require.ErrorIs(t, c.explain(t.Context(), "reading", err), source.ErrMalformed)
 }
 
 func TestConnectToNobody(t *testing.T) {
