@@ -1,15 +1,67 @@
 package source_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/simulator/idp"
 	"github.com/castellan-io/castellan/source"
 )
+
+// inProcess is a transport without a network, so that all that waits is the clock.
+type inProcess struct{ handler http.Handler }
+
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	p.handler.ServeHTTP(answer, r)
+	return answer.Result(), nil
+}
+
+// TestProvidersTakeAsLongAsTheirPages reads in a clock that runs only while everything waits: the pages of people come
+// one after the other, those of members four at a time, and nothing waits beside.
+func TestProvidersTakeAsLongAsTheirPages(t *testing.T) {
+	const latency, people = 50 * time.Millisecond, 2000
+	sizes := make([]int, 20)
+	for i := range sizes {
+		sizes[i] = 250
+	}
+	key()
+	for _, p := range providers {
+		synctest.Test(t, func(t *testing.T) {
+			d := idp.New(idp.Options{Key: &key().PublicKey, Latency: latency})
+			d.Generate(people, sizes...)
+			time.Sleep(time.Hour) // or Okta's list of what changed meanwhile would hold everybody
+			s := p.open(t, "http://127.0.0.1", settings{http: &http.Client{Transport: inProcess{p.handler(d)}}})
+			started := time.Now()
+			got, err := read(t.Context(), s)
+			require.NoError(t, err)
+			require.Len(t, got.people, people)
+			pages := pagesOf(d.Calls())
+			ratio := float64(time.Since(started)) / (pages * float64(latency))
+			t.Logf("%s: %.3f of the time of %.1f pages", p.name, ratio, pages)
+			require.Less(t, ratio, 1.1, p.name)
+			require.Less(t, pages, float64(people/p.people+14+2*len(sizes)/4), p.name)
+		})
+	}
+}
+
+// pagesOf counts calls: those for members as a quarter, because four are in flight.
+func pagesOf(calls []string) float64 {
+	members := 0
+	for _, call := range calls {
+		if strings.Contains(call, "4000-9000") {
+			members++
+		}
+	}
+	return float64(len(calls)-members) + float64(members)/4
+}
 
 // BenchmarkProviders reads 100,000 people and 200 groups of 250 from each fake, which takes 50 ms for an answer. It
 // reports the time in pages: 1 is what the pages alone take if those of people and groups come one after the other, and
@@ -56,13 +108,8 @@ func BenchmarkProviders(b *testing.B) {
 				if err != nil || proof.People != people || proof.Memberships != 200*250 {
 					b.Fatal(proof, err)
 				}
-				members, all := 0, d.Calls()[calls:]
-				for _, call := range all {
-					if strings.Contains(call, "4000-9000") {
-						members++
-					}
-				}
-				pages := float64(len(all)-members) + float64(members)/4
+				all := d.Calls()[calls:]
+				pages := pagesOf(all)
 				b.ReportMetric(float64(taken)/(pages*float64(latency)), "time/pages")
 				b.ReportMetric(float64(len(all)), "calls")
 				b.ReportMetric(float64(held)/(1<<20), "readerMB")

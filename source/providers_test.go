@@ -59,6 +59,7 @@ type settings struct {
 	nested   bool
 	pageSize int
 	wrongKey bool
+	http     *http.Client
 }
 
 // provider is one kind of source, with the fake that it reads.
@@ -99,7 +100,7 @@ var providers = []provider{
 		people: 200, links: true,
 		open: func(t *testing.T, url string, s settings) source.Source {
 			r, err := okta.New(okta.Options{URL: url, Token: secretOf(s, idp.DefaultToken), Groups: s.groups,
-				PageSize: s.pageSize, Events: true, Sleep: noSleep})
+				PageSize: s.pageSize, Events: true, Sleep: noSleep, HTTP: s.http})
 			require.NoError(t, err)
 			return r
 		}},
@@ -107,7 +108,7 @@ var providers = []provider{
 		groups: "/api/v1/groups", members: "/users", people: 200, links: true,
 		open: func(t *testing.T, url string, s settings) source.Source {
 			r, err := okta.New(okta.Options{URL: url, ClientID: idp.DefaultClientID, KeyID: "k1",
-				Key: secretOf(s, keyPEM()), Groups: s.groups, PageSize: s.pageSize, Sleep: noSleep})
+				Key: secretOf(s, keyPEM()), Groups: s.groups, PageSize: s.pageSize, Sleep: noSleep, HTTP: s.http})
 			require.NoError(t, err)
 			return r
 		}},
@@ -118,7 +119,7 @@ var providers = []provider{
 			r, err := entra.New(entra.Options{Tenant: "acme.example", ClientID: idp.DefaultClientID, URL: url,
 				LoginURL: url,
 				Secret:   secretOf(s, idp.DefaultClientSecret), Groups: s.groups, Nested: s.nested,
-				PageSize: s.pageSize, Sleep: noSleep})
+				PageSize: s.pageSize, Sleep: noSleep, HTTP: s.http})
 			require.NoError(t, err)
 			return r
 		}},
@@ -130,7 +131,7 @@ var providers = []provider{
 			r, err := entra.New(entra.Options{Tenant: "acme.example", ClientID: idp.DefaultClientID, URL: url,
 				LoginURL:    url,
 				Certificate: secretOf(s, keyPEM()), Groups: s.groups, Nested: s.nested, PageSize: s.pageSize,
-				Sleep: noSleep})
+				Sleep: noSleep, HTTP: s.http})
 			require.NoError(t, err)
 			return r
 		}},
@@ -139,7 +140,8 @@ var providers = []provider{
 		open: func(t *testing.T, url string, s settings) source.Source {
 			r, err := google.New(google.Options{Key: secretOf(s, serviceAccount()), Subject: "admin@acme.example",
 				URL:      url,
-				TokenURL: url + "/token", Groups: s.groups, Nested: s.nested, PageSize: s.pageSize, Sleep: noSleep})
+				TokenURL: url + "/token", Groups: s.groups, Nested: s.nested, PageSize: s.pageSize, Sleep: noSleep,
+				HTTP: s.http})
 			require.NoError(t, err)
 			return r
 		}},
@@ -149,7 +151,7 @@ var providers = []provider{
 		open: func(t *testing.T, url string, s settings) source.Source {
 			r, err := keycloak.New(keycloak.Options{URL: url, Realm: "acme", ClientID: idp.DefaultClientID,
 				Secret: secretOf(s, idp.DefaultClientSecret), Groups: s.groups, Nested: s.nested, PageSize: s.pageSize,
-				Sleep: noSleep})
+				Sleep: noSleep, HTTP: s.http})
 			require.NoError(t, err)
 			return r
 		}},
