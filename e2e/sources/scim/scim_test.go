@@ -70,7 +70,8 @@ func serve(t *testing.T, dir, express string) string {
 
 func reader(t *testing.T, url, secret string) *scim.Reader {
 	t.Helper()
-	r, err := scim.New(scim.Options{URL: url, Secret: func(context.Context) (string, error) { return secret, nil }})
+	r, err := scim.New(scim.Options{URL: url, Timeout: 5 * time.Minute, // a busy machine answers slowly
+		Secret: func(context.Context) (string, error) { return secret, nil }})
 	require.NoError(t, err)
 	return r
 }
