@@ -17,7 +17,7 @@ export CASTELLAN_TEMPORAL_CLI ?= $(CURDIR)/bin/temporal
 test test-unit test-race test-large test-e2e test-shipped contract campaign: export GOGC ?= 400
 test test-e2e test-shipped campaign: export GOMEMLIMIT ?= 1536MiB
 
-.PHONY: help demo test test-unit test-race test-large test-e2e test-shipped check lint bench bench-code bench-grants bench-reviews contract campaign up story tutorial pictures down pin build tools tools-server clean
+.PHONY: help demo test test-unit test-race test-large test-e2e test-sources test-shipped check lint bench bench-code bench-grants bench-reviews contract campaign up story tutorial pictures down pin build tools tools-server clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,9 +56,13 @@ test-large: bin/gotestsum ## Run the tests beside the code that take long
 	@scripts/test large -vet=off -timeout 15m -run "^($$(grep -ho '^func Test[A-Za-z0-9_]*' $(LARGE) | cut -c6- | paste -sd '|'))$$" $(sort $(dir $(LARGE)))
 
 # Those that take longest begin first. With -short, every third of the ways in which Atlassian fails is tried; test-shipped tries all.
-E2E = ./e2e/sync ./e2e/grants ./e2e/reviews ./e2e/rules $$(go list ./e2e/... | grep -v /e2e/contract)
+E2E = ./e2e/sync ./e2e/grants ./e2e/reviews ./e2e/rules $$(go list ./e2e/... | grep -Ev "/e2e/(contract|sources)")
 test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests
 	@go run ./e2e/server scripts/test e2e -vet=off -short -count=1 -p 2 -timeout 30m -skip '^TestCampaign' $(E2E)
+
+SOURCES ?= ./e2e/sources/...
+test-sources: bin/gotestsum ## Test the readers of identity providers with real servers: slapd, Samba (as root), an npm service
+	@scripts/test sources -vet=off -count=1 -p 1 -timeout 20m $(SOURCES)
 
 # The packages whose tests need a Temporal server.
 SHIPPED ?= ./e2e/sync ./e2e/grants ./e2e/rules ./e2e/reviews

@@ -53,6 +53,11 @@ func drawPerson(t *rapid.T) Person {
 	return p
 }
 
+// claims reports whether one of the person's identities is the one named.
+func claims(p Person, r Ref) bool {
+	return slices.ContainsFunc(p.Identities, func(i Identity) bool { return i.Ref == r })
+}
+
 // eachPerson checks a few dozen people in each run, since most of them are nobody of interest.
 func eachPerson(t *testing.T, check func(*rapid.T, Person)) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -85,28 +90,28 @@ func TestResolveDeactivatesOnEvidence(t *testing.T) {
 			require.True(t, *a.Managed)
 		}
 		bound := slices.ContainsFunc(person.Bindings, func(b Binding) bool {
-			return b.Record == d.Record && slices.ContainsFunc(person.Identities, func(i Identity) bool { return i.Ref == b.Ref })
+			return b.Record == d.Record && claims(person, b.Ref)
 		})
 		require.True(t, bound || len(d.Holds) > 0, "a record that was never bound is not deactivated unasked")
 	})
 }
 
-// TestResolveTakesNothingUnknown: an attribute that no enabled source says is neither written nor cleared, no address is
-// ever cleared, and a record that is bound to another identity is not touched unasked.
+// TestResolveTakesNothingUnknown: an attribute that no enabled source says is neither written nor cleared, no address
+// is ever cleared, and a record that is bound to another identity is not touched unasked.
 func TestResolveTakesNothingUnknown(t *testing.T) {
 	says := map[Attribute][]string{UserName: {"mail"}, Email: {"mail"}, DisplayName: {"displayName", "cn"}, Title: {"title"}}
 	eachPerson(t, func(t *rapid.T, person Person) {
 		d := staff().Resolve(person, noon)
 		for _, e := range d.Edits {
 			known := slices.ContainsFunc(person.Identities, func(i Identity) bool {
-				return i.Presence == Enabled && slices.ContainsFunc(says[e.Attribute], func(name string) bool { return i.Attributes[name] == e.To })
+				return i.Presence == Enabled && slices.ContainsFunc(says[e.Attribute],
+					func(name string) bool { return i.Attributes[name] == e.To })
 			})
 			require.True(t, known, "%+v", e)
 			require.False(t, e.Attribute.address() && e.To == "")
 		}
 		foreign := slices.ContainsFunc(person.Bindings, func(b Binding) bool {
-			return b.Record == d.Record && d.Record != "" &&
-				!slices.ContainsFunc(person.Identities, func(i Identity) bool { return i.Ref == b.Ref })
+			return b.Record == d.Record && d.Record != "" && !claims(person, b.Ref)
 		})
 		if foreign && d.Means != ByBinding && d.Action != Keep {
 			require.NotEmpty(t, d.Holds)
@@ -132,7 +137,7 @@ func TestResolveIsDoneOnce(t *testing.T) {
 			r.Values[e.Attribute] = e.To
 		}
 		person.Bindings = slices.DeleteFunc(person.Bindings, func(b Binding) bool {
-			return b.Record == d.Record || slices.ContainsFunc(person.Identities, func(i Identity) bool { return i.Ref == b.Ref })
+			return b.Record == d.Record || claims(person, b.Ref)
 		})
 		for _, i := range person.Identities {
 			person.Bindings = append(person.Bindings, Binding{i.Ref, d.Record, r.Account})

@@ -64,8 +64,8 @@ type Leavers struct {
 	After                      time.Duration // from when it is known
 }
 
-// wanted is what the record's attributes should be, as far as the identities of a presence say; errs are attributes that
-// could not be made, which are left as they are.
+// wanted returns what the record's attributes should be, as far as the identities of a presence say. The errors are of
+// attributes that could not be made, which are left as they are.
 func (p Provision) wanted(identities []Identity, presence Presence) (values Values, errs []error) {
 	values = Values{}
 	for _, name := range Attributes() {

@@ -152,7 +152,8 @@ func (p Provision) presence(identities []Identity) (lead Identity, _ Presence, d
 	// All are gone or out of scope. Out of scope anywhere is the weaker statement.
 	lead = identities[0]
 	for _, i := range identities {
-		if i.Presence == OutOfScope && lead.Presence != OutOfScope || i.Presence == lead.Presence && i.Since.After(lead.Since) {
+		weaker := i.Presence == OutOfScope && lead.Presence != OutOfScope
+		if weaker || i.Presence == lead.Presence && i.Since.After(lead.Since) {
 			lead = i
 		}
 	}

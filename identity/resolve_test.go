@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 const ana = "ana@acme.example"
@@ -13,6 +13,7 @@ const ana = "ana@acme.example"
 func TestResolve(t *testing.T) {
 	enabled := person(Enabled, "mail", ana, "cn", "Ana")
 	inStep := record("r1", "acc-1", named(ana, "Ana"))
+	lead := record("r1", "acc-1", Values{UserName: ana, Email: ana, DisplayName: "Ana", Title: "Lead"})
 	bound := []Binding{{Ref{"corp", "k-ana"}, "r1", "acc-1"}}
 	inactive := inStep
 	inactive.Active = false
@@ -41,11 +42,11 @@ func TestResolve(t *testing.T) {
 		{name: "a new title", person: Person{Identities: []Identity{person(Enabled, "mail", ana, "cn", "Ana", "title", "Lead")},
 			Records: []Record{inStep}, Bindings: bound}, action: Update, state: Linked, edits: []Edit{{Title, "", "Lead"}}},
 		{name: "what the source does not say is not cleared", person: Person{Identities: []Identity{enabled},
-			Records: []Record{record("r1", "acc-1", Values{UserName: ana, Email: ana, DisplayName: "Ana", Title: "Lead"})}, Bindings: bound},
+			Records: []Record{lead}, Bindings: bound},
 			action: Keep, state: Linked},
 		{name: "what the source says is empty is cleared",
 			person: Person{Identities: []Identity{person(Enabled, "mail", ana, "cn", "Ana", "title", "")},
-				Records: []Record{record("r1", "acc-1", Values{UserName: ana, Email: ana, DisplayName: "Ana", Title: "Lead"})}, Bindings: bound},
+				Records: []Record{lead}, Bindings: bound},
 			action: Update, state: Linked, edits: []Edit{{Title, "Lead", ""}}},
 		{name: "an empty address is no address", person: Person{Identities: []Identity{person(Enabled, "mail", "", "cn", "Ana")},
 			Records: []Record{inStep}, Bindings: bound}, action: Keep, state: Linked},
@@ -55,7 +56,8 @@ func TestResolve(t *testing.T) {
 			i := person(Enabled, "mail", ana, "cn", "Ana")
 			i.Attributes["title"] = []any{"Lead", "Head"}
 			return i
-		}()}, Records: []Record{inStep}, Bindings: bound}, action: Keep, state: Linked, finds: []Finding{FindAttribute}},
+		}()}, Records: []Record{inStep}, Bindings: bound}, action: Keep, state: Linked,
+			finds: []Finding{FindAttribute}},
 
 		{name: "a leaver, disabled", person: Person{Identities: []Identity{person(Disabled)}, Records: []Record{inStep},
 			Bindings: bound, Accounts: []Account{managed("acc-1", ana)}}, action: Disable, state: Linked},
@@ -98,7 +100,8 @@ func TestResolve(t *testing.T) {
 		{name: "a returner", person: Person{Identities: []Identity{enabled}, Records: []Record{inactive}, Bindings: bound},
 			action: Reactivate, state: Locked},
 		{name: "a rehire under a new key", person: Person{Identities: []Identity{enabled.as("corp", "k-new")},
-			Records: []Record{inactive}, Bindings: bound}, action: Reactivate, state: Locked, holds: []Hold{HoldRebind}},
+			Records: []Record{inactive}, Bindings: bound}, action: Reactivate, state: Locked,
+			holds: []Hold{HoldRebind}},
 		{name: "two enabled identities with one address", person: Person{Identities: []Identity{enabled},
 			Records: []Record{inStep}, Bindings: bound, Taken: true}, action: Keep, state: Duplicate,
 			finds: []Finding{FindDuplicate}},
@@ -142,11 +145,11 @@ func TestResolve(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := resolve(t, test.person)
-			assert.Equal(t, test.action, got.Action)
-			assert.Equal(t, test.state, got.State)
-			assert.Equal(t, test.edits, got.Edits)
-			assert.Equal(t, test.holds, got.Holds)
-			assert.Equal(t, test.finds, findings(got))
+			require.Equal(t, test.action, got.Action)
+			require.Equal(t, test.state, got.State)
+			require.Equal(t, test.edits, got.Edits)
+			require.Equal(t, test.holds, got.Holds)
+			require.Equal(t, test.finds, findings(got))
 		})
 	}
 }
@@ -157,6 +160,6 @@ func TestResolveWaitsForALeaver(t *testing.T) {
 	left := person(Disabled)
 	known := Person{Identities: []Identity{left}, Records: []Record{record("r1", "acc-1", named(ana, "Ana"))},
 		Bindings: []Binding{{left.Ref, "r1", "acc-1"}}}
-	assert.Equal(t, left.Since.Add(2*time.Hour), p.Resolve(known, noon).Due)
-	assert.Zero(t, p.Resolve(known, noon.Add(2*time.Hour)).Due)
+	require.Equal(t, left.Since.Add(2*time.Hour), p.Resolve(known, noon).Due)
+	require.Zero(t, p.Resolve(known, noon.Add(2*time.Hour)).Due)
 }

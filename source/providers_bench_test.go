@@ -37,7 +37,7 @@ func TestProvidersTakeAsLongAsTheirPages(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := idp.New(idp.Options{Key: &key().PublicKey, Latency: latency})
 			d.Generate(people, sizes...)
-			time.Sleep(time.Hour) // or Okta's list of what changed meanwhile would hold everybody
+			<-time.After(time.Hour) // or Okta's list of what changed meanwhile would hold everybody
 			s := p.open(t, "http://127.0.0.1", settings{http: &http.Client{Transport: inProcess{p.handler(d)}}})
 			started := time.Now()
 			got, err := read(t.Context(), s)

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/policy/condition"
@@ -65,11 +64,11 @@ func TestExpressionValue(t *testing.T) {
 			got, err := expression.Value(ana())
 			if test.fails != "" {
 				require.ErrorContains(t, err, test.fails)
-				assert.Equal(t, strings.Contains(test.fails, "does not say it"), assertUnknown(err))
+				require.Equal(t, strings.Contains(test.fails, "does not say it"), assertUnknown(err))
 				return
 			}
 			require.NoError(t, err)
-			assert.Equal(t, test.want, got)
+			require.Equal(t, test.want, got)
 		})
 	}
 }
@@ -104,7 +103,7 @@ func TestExpressionHolds(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			assert.Equal(t, test.want, got)
+			require.Equal(t, test.want, got)
 		})
 	}
 }
@@ -141,9 +140,9 @@ func TestCompileRefuses(t *testing.T) {
 			}
 			var refused *condition.Error
 			require.ErrorAs(t, err, &refused)
-			assert.Contains(t, refused.Message, test.says)
+			require.Contains(t, refused.Message, test.says)
 			if test.at > 0 {
-				assert.Equal(t, test.at, refused.Offset)
+				require.Equal(t, test.at, refused.Offset)
 			}
 		})
 	}

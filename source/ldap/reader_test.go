@@ -406,7 +406,7 @@ func TestReadAtALatency(t *testing.T) {
 		if paging := q.controls[ldap.ControlTypePaging].(*ldap.ControlPaging); len(paging.Cookie) == 0 {
 			found = fake.find(q)
 		}
-		time.Sleep(latency)
+		<-time.After(latency)
 		fake.send(q, found)
 		return true
 	}

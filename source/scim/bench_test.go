@@ -36,7 +36,7 @@ func BenchmarkRead(b *testing.B) {
 	calls := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		calls++
-		time.Sleep(latency)
+		<-time.After(latency)
 		_, _ = w.Write(pages[r.URL.Query().Get("startIndex")])
 	}))
 	defer server.Close()
