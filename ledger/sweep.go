@@ -25,8 +25,8 @@ type PersonState struct {
 	Suspension *access.Suspension // Castellan's own, while it lasts
 }
 
-// States returns the state of each of the people, in a bounded number of queries per 500 of them. Recent is of all runs from
-// writesSince on. A person without a record has no entry in the map.
+// States returns the state of each of the people, in a bounded number of queries per 500 of them. Recent is of all runs
+// from writesSince on. A person without a record has no entry in the map.
 func (l *Ledger) States(ctx context.Context, org string, people []string,
 	writesSince time.Time) (map[string]PersonState, error) {
 	states := make(map[string]PersonState, len(people))

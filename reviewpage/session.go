@@ -58,9 +58,9 @@ func (p *page) session(w http.ResponseWriter, r *http.Request) (links.Link, bool
 	return p.admit(w, r, cookie.Value)
 }
 
-// admit returns a token's link if it is valid now. Otherwise it has answered the request. Invalid tokens
-// all get the same answer: a rate limit would reveal which of them once were valid. A token that was refused stays refused, and is not looked up
-// again.
+// admit returns a token's link if it is valid now. Otherwise it has answered the request. Invalid tokens all get the
+// same answer: a rate limit would reveal which of them once were valid. A token that was refused stays refused, and is
+// not looked up again.
 func (p *page) admit(w http.ResponseWriter, r *http.Request, token string) (links.Link, bool) {
 	link, err := p.signer.Read(token, p.now())
 	sum := sha256.Sum256([]byte(token))

@@ -140,7 +140,9 @@ func Bounds() []cel.EnvOption {
 }
 
 // EvaluationBounds bound what one evaluation of an expression may cost.
-func EvaluationBounds(checked *cel.Ast) []cel.ProgramOption { return evaluationBounds(needsOf(checked)) }
+func EvaluationBounds(checked *cel.Ast) []cel.ProgramOption {
+	return evaluationBounds(needsOf(checked))
+}
 
 func evaluationBounds(needs Needs) []cel.ProgramOption {
 	return []cel.ProgramOption{compiledOnce, cel.CostLimit(maxCost), cel.MemoryLimit(maxMemory),
