@@ -70,7 +70,7 @@ who has most left:
 
 1  risk 85  ana@partner.example (Ana Ray, from outside, sponsor cy@acme.example, suspended)  group:jira-admins
    why held     mapping admins (source group it); grant g1
-   since        2026-01-02, made or adopted by Castellan
+   since        2026-01-02, made by Castellan
    last use     jira/acme 2026-02-27, confluence/acme never, jsm/acme not known
    peers        2 of 14 others in it hold it
    risks        protected, few peers
