@@ -135,7 +135,7 @@ func TestExplainSaysWhatHangsOnADoubtedAbsence(t *testing.T) {
 	require.Equal(t, "jo@example.com: add jo@example.com to group:other", explain().Message)
 	o.Join("offboarding", "jo")
 	o.Inject(cutLists)
-	require.Contains(t, explain().Message, "another search does not say the same")
+	require.Contains(t, explain().Message, apply.DoubtfulAbsence)
 }
 
 func TestConfirmLeavesOutWhatHangsOnADoubtedAbsence(t *testing.T) {
@@ -189,7 +189,7 @@ rules:
 	o.RequireRefused(func() error {
 		_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in)
 		return err
-	}, "another search does not say the same")
+	}, apply.DoubtfulAbsence)
 	g := o.Grant("ana", activitytest.Builders, time.Hour)
 	require.NotEmpty(t, g.ID, "the others may have it, for all searches agree on them")
 	o.Send("DELETE", "/_sim/faults", nil)
@@ -200,7 +200,7 @@ rules:
 	o.Inject(cutLists)
 	_, answers := o.Attend(g)
 	require.False(t, answers[0].Right)
-	require.Contains(t, answers[0].Why, "another search does not say the same")
+	require.Contains(t, answers[0].Why, apply.DoubtfulAbsence)
 	require.NotContains(t, o.Members("builders"), "kim")
 
 	o.Send("DELETE", "/_sim/faults", nil)
@@ -208,6 +208,6 @@ rules:
 	o.Join("support", "dan")
 	o.Inject(cutLists)
 	_, answers = o.Attend(g)
-	require.Contains(t, answers[0].Why, "another search does not say the same")
+	require.Contains(t, answers[0].Why, apply.DoubtfulAbsence)
 	require.NotContains(t, o.Members("other"), "dan", "a rule denies it, though his own list does not show why")
 }

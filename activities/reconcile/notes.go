@@ -91,7 +91,7 @@ func noted(notes ledger.Notes, b *policy.Bound) []access.Finding {
 				note.About[1])
 		case noteDoubted:
 			say("absence-doubted", "people",
-				"%d people are not given something for now: it hangs on their not being in some group, and another search does not say the same. They are looked at again at the next verification", n)
+				"%d people are not given something for now: it depends on their not being in a group, and another search disagrees. They are looked at again at the next verification", n)
 		case noteUnproven:
 			say("grant-unexplained", about,
 				"the ledger's chain does not say that it was granted as it stands in the ledger: somebody wrote it past Castellan. It gives nothing; starter verify-ledger names all such rows")
