@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ const token = "s3cret-token"
 type recorder struct {
 	url      string
 	calls    atomic.Int32
+	mu       sync.Mutex // held to write what follows: a call that was given up may still be answered
 	requests []*http.Request
 	bodies   []string
 	waits    []time.Duration
@@ -36,7 +38,9 @@ func newRecorder(t *testing.T, answer http.HandlerFunc) *recorder {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		r.calls.Add(1)
 		body, _ := io.ReadAll(request.Body)
+		r.mu.Lock()
 		r.requests, r.bodies = append(r.requests, request), append(r.bodies, string(body))
+		r.mu.Unlock()
 		answer(w, request)
 	}))
 	t.Cleanup(server.Close)
