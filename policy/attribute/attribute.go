@@ -155,7 +155,7 @@ func first(values ...ref.Val) ref.Val {
 	return orElse(empty, unknown)
 }
 
-// orElse is a, if there is one, else b.
+// orElse returns a, if there is one, else b. cmp.Or would compare values, of which lists cannot be compared.
 func orElse(a, b ref.Val) ref.Val {
 	if a != nil {
 		return a
@@ -206,7 +206,7 @@ func (s *Subject) ResolveName(name string) (any, bool) {
 	return types.WrapErr(unknown(name)), true
 }
 
-// Parent says that there is nothing behind the attributes.
+// Parent returns nil: there is nothing behind the attributes.
 func (s *Subject) Parent() cel.Activation { return nil }
 
 func unknown(name string) error { return fmt.Errorf("%w: %s", ErrUnknown, name) }

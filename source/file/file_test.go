@@ -518,45 +518,6 @@ func TestReadHoldsLittleInMemory(t *testing.T) {
 	}
 }
 
-func TestLookup(t *testing.T) {
-	dir := export(t, map[string]string{"people.csv": peopleCSV, "groups.csv": groupsCSV})
-	r, err := file.New(options(dir))
-	require.NoError(t, err)
-	got, err := r.Lookup(t.Context(), "1002")
-	require.NoError(t, err)
-	require.Equal(t, "bo@acme.example", got.Attributes["mail"])
-	_, err = r.Lookup(t.Context(), "1004")
-	require.ErrorIs(t, err, source.ErrGone)
-
-	write(t, dir, "people.csv", peopleCSV[:60])
-	_, err = r.Lookup(t.Context(), "1004")
-	require.ErrorIs(t, err, source.ErrIncomplete)
-	require.NotErrorIs(t, err, source.ErrGone)
-}
-
-func TestChanges(t *testing.T) {
-	dir := export(t, map[string]string{"people.csv": peopleCSV, "groups.csv": groupsCSV})
-	r, err := file.New(options(dir))
-	require.NoError(t, err)
-	changes, cursor, err := r.Changes(t.Context(), "")
-	require.NoError(t, err)
-	require.Zero(t, changes)
-	changes, same, err := r.Changes(t.Context(), cursor)
-	require.NoError(t, err)
-	require.Zero(t, changes)
-	require.Equal(t, cursor, same)
-	proof, err := r.Read(t.Context(), func(source.Page) error { return nil })
-	require.NoError(t, err)
-	require.Equal(t, cursor, proof.State)
-
-	_, err = file.WriteManifest(dir, written.Add(time.Hour))
-	require.NoError(t, err)
-	changes, next, err := r.Changes(t.Context(), cursor)
-	require.NoError(t, err)
-	require.Equal(t, source.Changes{All: true}, changes)
-	require.NotEqual(t, cursor, next)
-}
-
 func TestNewRefuses(t *testing.T) {
 	for text, spoil := range map[string]func(*file.Options){
 		"either a folder or a URL":  func(o *file.Options) { o.URL = "https://a.example" },
@@ -624,35 +585,4 @@ func TestWriteManifest(t *testing.T) {
 	write(t, dir, "people.csv", "a,b\n1\n")
 	_, err = file.WriteManifest(dir, written)
 	require.ErrorContains(t, err, "line 2")
-}
-
-func FuzzReadCSV(f *testing.F) {
-	for _, seed := range []string{peopleCSV, "sep=;\nemployeeId;b\n1;2\n", "employeeId\n1\n",
-		"\ufeffemployeeId\tb\r\n\"a\"\t\r"} {
-		f.Add(seed)
-	}
-	dir := f.TempDir()
-	o := file.Options{Root: dir, Key: "employeeId"}
-	f.Fuzz(func(t *testing.T, text string) { fuzz(t, dir, "people.csv", text, o) })
-}
-
-func FuzzReadJSON(f *testing.F) {
-	f.Add(peopleJSON)
-	f.Add(`{"groups":[],"people":[{"key":0}]}`)
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, text string) { fuzz(t, dir, "people.json", text, jsonOptions(dir)) })
-}
-
-// fuzz requires that a file is refused, or shows as many people as its manifest says.
-func fuzz(t *testing.T, dir, name, text string, o file.Options) {
-	write(t, dir, name, text)
-	m, err := file.WriteManifest(dir, written, name)
-	if err != nil {
-		return
-	}
-	got, err := read(t, o)
-	if err == nil {
-		require.Equal(t, m.Files[name].Rows, got.proof.People)
-		require.Len(t, got.people, got.proof.People)
-	}
 }
