@@ -269,7 +269,8 @@ func (e *Expression) evaluate(s *Subject) (ref.Val, error) {
 	switch {
 	case errors.Is(err, ErrUnknown):
 		return nil, err
-	case err != nil && (strings.HasPrefix(err.Error(), "no such key") || strings.HasPrefix(err.Error(), "no such attribute")):
+	case err != nil && (strings.HasPrefix(err.Error(), "no such key") ||
+		strings.HasPrefix(err.Error(), "no such attribute")):
 		return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	case err != nil:
 		return nil, fmt.Errorf("%q cannot be answered: %w", e.text, err)
