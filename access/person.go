@@ -99,7 +99,14 @@ type Group struct {
 	Synced     bool   `json:"synced,omitempty"`     // owned by an identity provider: a source group
 	Modifiable bool   `json:"modifiable,omitempty"` // whether the key may change its members
 	Users      int    `json:"users"`                // members as the directory counts them; -1 when it did not tell
+	// Source is the name of the identity source that the group is read from; empty: it is Atlassian's own. Name is
+	// "<source>:<group>" then, ID is a SourceGroupID, and Users are the members who have accounts.
+	Source string `json:"source,omitempty"`
 }
+
+// SourceGroupID returns the id of a group that is read from an identity source, by the group's immutable key there. No
+// group of Atlassian's has such an id.
+func SourceGroupID(source, key string) string { return "source:" + source + ":" + key }
 
 // RoleAssignment is one role that a group gives on one resource.
 type RoleAssignment struct {
