@@ -6,28 +6,33 @@ import (
 	"testing"
 	"time"
 
-	"github.com/castellan-io/castellan/policy/attribute"
+	"github.com/castellan-io/castellan/policy/provision"
+)
+
+// Attributes as tables write them.
+const (
+	userName    = provision.UserName
+	email       = provision.Email
+	displayName = provision.DisplayName
+	title       = provision.Title
 )
 
 var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 // staff is a provision as most organizations have it, with acme.example as its verified domain.
 var staff = sync.OnceValue(func() Provision {
-	p := Provision{
-		Name: "staff", Sources: []string{"corp", "hr"}, Match: []Means{ByExternalID, ByEmail},
-		Attributes: map[Attribute]*attribute.Expression{},
-		Domains:    func(domain string) bool { return domain == "acme.example" },
-		External:   External{Link: Ask, Update: Never},
-		Kept:       func(_ AccountID, address string) bool { return strings.HasPrefix(address, "key-owner@") },
+	said := provision.Provision{
+		Name: "staff", From: []string{"corp", "hr"},
+		Match: []provision.Means{provision.ByExternalID, provision.ByEmail},
+		Attributes: map[provision.Attribute]string{userName: "mail", email: "mail", displayName: "first(displayName, cn)",
+			title: "title", provision.Department: "department"},
+		External: provision.External{Link: provision.Ask, Update: provision.Never},
 	}
-	for name, text := range map[Attribute]string{
-		UserName: "mail", Email: "mail", DisplayName: "first(displayName, cn)", Title: "title", Department: "department",
-	} {
-		expression, err := attribute.CompileValue(text)
-		if err != nil {
-			panic(err)
-		}
-		p.Attributes[name] = expression
+	verified := func(domain string) bool { return domain == "acme.example" }
+	kept := func(_ AccountID, address string) bool { return strings.HasPrefix(address, "key-owner@") }
+	p, err := New(said, verified, kept)
+	if err != nil {
+		panic(err)
 	}
 	return p
 })
@@ -50,7 +55,7 @@ func record(id RecordID, account AccountID, values Values) Record {
 }
 
 func named(address, name string) Values {
-	return Values{UserName: address, Email: address, DisplayName: name}
+	return Values{userName: address, email: address, displayName: name}
 }
 
 func managed(id AccountID, address string) Account {

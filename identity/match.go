@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // Binding is what the ledger knows: this identity's record is this one.
@@ -16,7 +17,7 @@ type Binding struct {
 // Match is which record is a person's, and how that is known.
 type Match struct {
 	Record *Record
-	Means  Means
+	Means  provision.Means
 	// Others are further records that would do as well: nothing is written until one of them is gone or bound.
 	Others []RecordID
 	// Former is the identity that the record is bound to and which is not among the person's: the same address came
@@ -42,7 +43,7 @@ func (p Provision) match(identities []Identity, wanted Values, candidates []Reco
 		}
 	}
 	if len(bound) > 0 {
-		return m.one(bound, ByBinding)
+		return m.one(bound, provision.ByBinding)
 	}
 	for _, means := range p.Match {
 		found := p.by(means, identities, wanted, candidates)
@@ -62,7 +63,7 @@ func (p Provision) match(identities []Identity, wanted Values, candidates []Reco
 }
 
 // one takes the first of the records that were found, and notes the others.
-func (m Match) one(found []*Record, means Means) Match {
+func (m Match) one(found []*Record, means provision.Means) Match {
 	m.Record, m.Means = found[0], means
 	for _, other := range found[1:] {
 		m.Others = append(m.Others, other.ID)
@@ -70,16 +71,17 @@ func (m Match) one(found []*Record, means Means) Match {
 	return m
 }
 
-func (p Provision) by(means Means, identities []Identity, wanted Values, candidates []Record) (found []*Record) {
+func (p Provision) by(means provision.Means, identities []Identity, wanted Values,
+	candidates []Record) (found []*Record) {
 	for i := range candidates {
 		r := &candidates[i]
 		switch means {
-		case ByExternalID:
+		case provision.ByExternalID:
 			if r.External != "" && slices.ContainsFunc(identities, func(i Identity) bool { return i.Key == r.External }) {
 				found = append(found, r)
 			}
-		case ByEmail:
-			if address := wanted[Email]; address != "" && access.SameAddress(r.Address(), address) {
+		case provision.ByEmail:
+			if address := wanted[provision.Email]; address != "" && access.SameAddress(r.Address(), address) {
 				found = append(found, r)
 			}
 		}

@@ -3,8 +3,8 @@ package identity
 import (
 	"time"
 
-	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/attribute"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // AccountID is the id of an Atlassian account, RecordID that of a record in a SCIM directory. Both are opaque texts;
@@ -68,10 +68,10 @@ type Record struct {
 
 // Address is the record's address: the primary one, else the user name.
 func (r Record) Address() string {
-	if address := r.Values[Email]; address != "" {
+	if address := r.Values[provision.Email]; address != "" {
 		return address
 	}
-	return r.Values[UserName]
+	return r.Values[provision.UserName]
 }
 
 // Account is an Atlassian account, as the organization shows it.
@@ -82,41 +82,5 @@ type Account struct {
 	Active  *bool // nil: not known
 }
 
-// Attribute is the path of a record's attribute.
-type Attribute string
-
-// The attributes that are provisioned, by their SCIM paths.
-const (
-	UserName          Attribute = "userName"
-	Email             Attribute = "emails" // the primary one
-	DisplayName       Attribute = "displayName"
-	GivenName         Attribute = "name.givenName"
-	FamilyName        Attribute = "name.familyName"
-	NickName          Attribute = "nickName"
-	Title             Attribute = "title"
-	Department        Attribute = "department"
-	Organization      Attribute = "organization"
-	Timezone          Attribute = "timezone"
-	PreferredLanguage Attribute = "preferredLanguage"
-	PhoneNumber       Attribute = "phoneNumbers" // the first; the record has it, the account never shows it
-)
-
-// Attributes are all of them, in the order in which they are shown and written.
-func Attributes() []Attribute {
-	return []Attribute{UserName, Email, DisplayName, GivenName, FamilyName, NickName, Title, Department, Organization,
-		Timezone, PreferredLanguage, PhoneNumber}
-}
-
 // Values are attributes with their values. One that is missing is not known; an empty one is known to be empty.
-type Values map[Attribute]string
-
-// same reports whether two values of an attribute mean the same: addresses compare folded.
-func (a Attribute) same(one, other string) bool {
-	if a == UserName || a == Email {
-		return access.SameAddress(one, other)
-	}
-	return one == other
-}
-
-// address reports whether the attribute is what links a record to an account.
-func (a Attribute) address() bool { return a == UserName || a == Email }
+type Values map[provision.Attribute]string

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // drawPerson makes somebody of a few sources, records, accounts and bindings that meet often.
@@ -99,7 +101,8 @@ func TestResolveDeactivatesOnEvidence(t *testing.T) {
 // TestResolveTakesNothingUnknown: an attribute that no enabled source says is neither written nor cleared, no address
 // is ever cleared, and a record that is bound to another identity is not touched unasked.
 func TestResolveTakesNothingUnknown(t *testing.T) {
-	says := map[Attribute][]string{UserName: {"mail"}, Email: {"mail"}, DisplayName: {"displayName", "cn"}, Title: {"title"}}
+	says := map[provision.Attribute][]string{userName: {"mail"}, email: {"mail"}, displayName: {"displayName", "cn"},
+		title: {"title"}}
 	eachPerson(t, func(t *rapid.T, person Person) {
 		d := staff().Resolve(person, noon)
 		for _, e := range d.Edits {
@@ -108,12 +111,12 @@ func TestResolveTakesNothingUnknown(t *testing.T) {
 					func(name string) bool { return i.Attributes[name] == e.To })
 			})
 			require.True(t, known, "%+v", e)
-			require.False(t, e.Attribute.address() && e.To == "")
+			require.False(t, e.Attribute.IsAddress() && e.To == "")
 		}
 		foreign := slices.ContainsFunc(person.Bindings, func(b Binding) bool {
 			return b.Record == d.Record && d.Record != "" && !claims(person, b.Ref)
 		})
-		if foreign && d.Means != ByBinding && d.Action != Keep {
+		if foreign && d.Means != provision.ByBinding && d.Action != Keep {
 			require.NotEmpty(t, d.Holds)
 		}
 	})

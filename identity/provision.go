@@ -4,71 +4,49 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/attribute"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
-// Provision is how the people of some sources become records of one SCIM directory.
+// Provision is how the people of some sources become records of one SCIM directory, compiled: see New.
 type Provision struct {
 	Name       string
-	Sources    []string // the first that has a value wins an attribute
-	Observe    bool     // another identity provider writes: nothing is changed
-	Match      []Means  // in this order
-	Attributes map[Attribute]*attribute.Expression
+	Sources    []string          // the first that has a value wins an attribute
+	Observe    bool              // another identity provider writes: nothing is changed
+	Match      []provision.Means // in this order
+	Attributes map[provision.Attribute]*attribute.Expression
 	Domains    func(domain string) bool // the organization has verified it
-	External   External
-	Leavers    Leavers
+	External   provision.External
+	Leavers    provision.Leavers
 	// Kept says that a person is never deactivated: a protected one, or the owner of a key.
 	Kept func(AccountID, string) bool
 }
 
-// Means is how an identity finds its record.
-type Means string
-
-// The means. What was bound before always comes first and is not listed.
-const (
-	ByBinding    Means = "binding"
-	ByExternalID Means = "externalId"
-	ByEmail      Means = "email"
-)
-
-// Consent says whether something is done by itself.
-type Consent string
-
-// The degrees of consent.
-const (
-	Never Consent = "never"
-	Ask   Consent = "ask" // held until somebody approves
-	Auto  Consent = "auto"
-)
-
-// External is what is done for people whose domain the organization has not verified, and whose account it does not
-// manage. Any change of the record of such a person may unlink it.
-type External struct{ Link, Update Consent }
-
-// Leave is what becomes of the record of somebody who left.
-type Leave string
-
-// What may become of it.
-const (
-	Deactivate Leave = "deactivate"
-	HoldLeave  Leave = "hold" // deactivated once somebody approves
-	ReportOnly Leave = "report"
-)
-
-// Leavers says what becomes of the record of somebody who is not to be provisioned any more.
-type Leavers struct {
-	Disabled, Gone, OutOfScope Leave
-	After                      time.Duration // from when it is known
+// New compiles what the policy says. domains reports whether the organization has verified an e-mail domain, kept
+// whether somebody is never deactivated: a protected person, or the owner of a key.
+func New(p provision.Provision, domains func(string) bool, kept func(AccountID, string) bool) (Provision, error) {
+	compiled := Provision{
+		Name: p.Name, Sources: p.From, Observe: p.Directory.Mode == provision.Observe, Match: p.Match,
+		Attributes: make(map[provision.Attribute]*attribute.Expression, len(p.Attributes)),
+		Domains:    domains, External: p.External, Leavers: p.Leavers, Kept: kept,
+	}
+	for name, text := range p.Attributes {
+		expression, err := attribute.CompileValue(text)
+		if err != nil {
+			return Provision{}, fmt.Errorf("provision %s: %s: %w", p.Name, name, err)
+		}
+		compiled.Attributes[name] = expression
+	}
+	return compiled, nil
 }
 
 // wanted returns what the record's attributes should be, as far as the identities of a presence say. The errors are of
 // attributes that could not be made, which are left as they are.
 func (p Provision) wanted(identities []Identity, presence Presence) (values Values, errs []error) {
 	values = Values{}
-	for _, name := range Attributes() {
+	for _, name := range provision.Attributes() {
 		expression := p.Attributes[name]
 		if expression == nil {
 			continue
@@ -78,7 +56,7 @@ func (p Provision) wanted(identities []Identity, presence Presence) (values Valu
 				continue
 			}
 			value, err := expression.Value(i.subject())
-			if err == nil && value == "" && name.address() {
+			if err == nil && value == "" && name.IsAddress() {
 				continue // nobody is left without an address
 			}
 			if err == nil {
@@ -91,11 +69,11 @@ func (p Provision) wanted(identities []Identity, presence Presence) (values Valu
 			}
 		}
 	}
-	if values[Email] == "" && values[UserName] != "" {
-		values[Email] = values[UserName]
+	if values[provision.Email] == "" && values[provision.UserName] != "" {
+		values[provision.Email] = values[provision.UserName]
 	}
-	if values[UserName] == "" && values[Email] != "" {
-		values[UserName] = values[Email]
+	if values[provision.UserName] == "" && values[provision.Email] != "" {
+		values[provision.UserName] = values[provision.Email]
 	}
 	return values, errs
 }
@@ -106,14 +84,14 @@ func (p Provision) own(address string) bool {
 }
 
 // leave is what becomes of the record for a presence.
-func (l Leavers) leave(p Presence) Leave {
+func leave(l provision.Leavers, p Presence) provision.Leave {
 	switch p {
 	case Disabled:
-		return cmp.Or(l.Disabled, Deactivate)
+		return cmp.Or(l.Disabled, provision.Deactivate)
 	case Gone:
-		return cmp.Or(l.Gone, Deactivate)
+		return cmp.Or(l.Gone, provision.Deactivate)
 	case OutOfScope:
-		return cmp.Or(l.OutOfScope, HoldLeave)
+		return cmp.Or(l.OutOfScope, provision.HoldLeave)
 	}
-	return ReportOnly
+	return provision.ReportOnly
 }

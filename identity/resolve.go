@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // Person is all that is known of one person.
@@ -32,9 +33,9 @@ const (
 
 // Edit is a change of one attribute.
 type Edit struct {
-	Attribute Attribute `json:"attribute"`
-	From      string    `json:"from"`
-	To        string    `json:"to"`
+	Attribute provision.Attribute `json:"attribute"`
+	From      string              `json:"from"`
+	To        string              `json:"to"`
 }
 
 // Hold is why a change waits for somebody's approval.
@@ -76,16 +77,16 @@ type Note struct {
 
 // Decision is what becomes of one person's record, and why.
 type Decision struct {
-	State    State     `json:"state"`
-	Action   Action    `json:"action"`
-	Record   RecordID  `json:"record,omitempty"`
-	Account  AccountID `json:"account,omitempty"`
-	Identity Ref       `json:"identity,omitzero"` // the one that decides
-	Presence Presence  `json:"presence"`
-	Means    Means     `json:"means,omitempty"` // how the record was found
-	Edits    []Edit    `json:"edits,omitempty"` // of Create, Update and Reactivate
-	Holds    []Hold    `json:"holds,omitempty"`
-	Notes    []Note    `json:"notes,omitempty"`
+	State    State           `json:"state"`
+	Action   Action          `json:"action"`
+	Record   RecordID        `json:"record,omitempty"`
+	Account  AccountID       `json:"account,omitempty"`
+	Identity Ref             `json:"identity,omitzero"` // the one that decides
+	Presence Presence        `json:"presence"`
+	Means    provision.Means `json:"means,omitempty"` // how the record was found
+	Edits    []Edit          `json:"edits,omitempty"` // of Create, Update and Reactivate
+	Holds    []Hold          `json:"holds,omitempty"`
+	Notes    []Note          `json:"notes,omitempty"`
 	// Due is when a leaver's record is to be deactivated; zero: now.
 	Due time.Time `json:"due,omitzero"`
 }
@@ -162,17 +163,17 @@ func (p Provision) presence(identities []Identity) (lead Identity, _ Presence, d
 
 // create decides about somebody without a record.
 func (p Provision) create(d *Decision, m Match, person Person, wanted Values) {
-	if wanted[Email] == "" {
+	if wanted[provision.Email] == "" {
 		d.note(FindNoAddress, d.Identity.String()+" has no address to provision")
 		return
 	}
-	if p.external(person, m, wanted[Email]) {
+	if p.external(person, m, wanted[provision.Email]) {
 		switch p.External.Link {
-		case Auto:
-		case Ask:
+		case provision.Auto:
+		case provision.Ask:
 			d.hold(HoldExternalLink)
 		default:
-			d.note(FindExternal, wanted[Email]+" is from outside, and the policy links nobody from outside")
+			d.note(FindExternal, wanted[provision.Email]+" is from outside, and the policy links nobody from outside")
 			return
 		}
 	}
@@ -197,19 +198,19 @@ func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 	default:
 		return
 	}
-	moved := slices.ContainsFunc(d.Edits, func(e Edit) bool { return e.Attribute.address() })
+	moved := slices.ContainsFunc(d.Edits, func(e Edit) bool { return e.Attribute.IsAddress() })
 	if moved {
 		d.hold(HoldEmailChange)
-		if p.own(m.Record.Address()) && !p.own(wanted[Email]) {
+		if p.own(m.Record.Address()) && !p.own(wanted[provision.Email]) {
 			d.keep(FindUnclaimed, fmt.Sprintf("%s would move to %s, whose domain the organization has not verified: the "+
-				"account would be lost", m.Record.Address(), wanted[Email]))
+				"account would be lost", m.Record.Address(), wanted[provision.Email]))
 			return
 		}
 	}
 	if p.external(person, m, m.Record.Address()) {
 		switch p.External.Update {
-		case Auto:
-		case Ask:
+		case provision.Auto:
+		case provision.Ask:
 			d.hold(HoldExternal)
 		default:
 			d.keep(FindExternal, "the record of "+m.Record.Address()+", who is from outside, would change: "+
@@ -220,8 +221,8 @@ func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 
 // leave decides about somebody who left.
 func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now time.Time) {
-	leave := p.Leavers.leave(d.Presence)
-	if leave == ReportOnly {
+	becomes := leave(p.Leavers, d.Presence)
+	if becomes == provision.ReportOnly {
 		d.note(FindLeaver, fmt.Sprintf("%s is %s", lead.Ref, d.Presence))
 		return
 	}
@@ -235,13 +236,13 @@ func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now
 		return
 	}
 	d.Action = Disable
-	if d.Presence == OutOfScope || leave == HoldLeave {
+	if d.Presence == OutOfScope || becomes == provision.HoldLeave {
 		d.hold(HoldScopeChange)
 	}
-	if m.Means != ByBinding {
+	if m.Means != provision.ByBinding {
 		d.hold(HoldAdopt)
 	}
-	if due := lead.Since.Add(p.Leavers.After); p.Leavers.After > 0 && due.After(now) {
+	if due := lead.Since.Add(p.Leavers.After.Std()); p.Leavers.After > 0 && due.After(now) {
 		d.Due = due
 	}
 }
@@ -263,7 +264,7 @@ func (p Provision) external(person Person, m Match, address string) bool {
 
 // noteLink says what became of the link since the record was bound.
 func (d *Decision) noteLink(m Match, bindings []Binding) {
-	if m.Record == nil || m.Means != ByBinding {
+	if m.Record == nil || m.Means != provision.ByBinding {
 		return
 	}
 	for _, b := range bindings {
@@ -297,9 +298,9 @@ func (d *Decision) keep(f Finding, detail string) {
 // edits are the changes that lead from one to the other. What is not wanted with certainty is left as it is.
 func edits(from, to Values) []Edit {
 	var all []Edit
-	for _, name := range Attributes() {
+	for _, name := range provision.Attributes() {
 		value, known := to[name]
-		if !known || name.same(from[name], value) {
+		if !known || name.Same(from[name], value) {
 			continue
 		}
 		all = append(all, Edit{name, from[name], value})
@@ -320,7 +321,7 @@ func describe(edits []Edit) string {
 
 func duplicateDetail(m Match, wanted Values) string {
 	if len(m.Others) == 0 {
-		return "another enabled identity has the address " + wanted[Email]
+		return "another enabled identity has the address " + wanted[provision.Email]
 	}
 	ids := []string{string(m.Record.ID)}
 	for _, o := range m.Others {

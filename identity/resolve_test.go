@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/policy/window"
 )
 
 const ana = "ana@acme.example"
@@ -13,7 +15,7 @@ const ana = "ana@acme.example"
 func TestResolve(t *testing.T) {
 	enabled := person(Enabled, "mail", ana, "cn", "Ana")
 	inStep := record("r1", "acc-1", named(ana, "Ana"))
-	lead := record("r1", "acc-1", Values{UserName: ana, Email: ana, DisplayName: "Ana", Title: "Lead"})
+	lead := record("r1", "acc-1", Values{userName: ana, email: ana, displayName: "Ana", title: "Lead"})
 	bound := []Binding{{Ref{"corp", "k-ana"}, "r1", "acc-1"}}
 	inactive := inStep
 	inactive.Active = false
@@ -29,25 +31,25 @@ func TestResolve(t *testing.T) {
 		finds  []Finding
 	}{
 		{name: "a joiner", person: Person{Identities: []Identity{enabled}}, action: Create, state: Absent,
-			edits: []Edit{{UserName, "", ana}, {Email, "", ana}, {DisplayName, "", "Ana"}}},
+			edits: []Edit{{userName, "", ana}, {email, "", ana}, {displayName, "", "Ana"}}},
 		{name: "a joiner whose account a login made",
 			person: Person{Identities: []Identity{enabled}, Accounts: []Account{managed("acc-1", ana)}},
 			action: Create, state: JITOnly,
-			edits: []Edit{{UserName, "", ana}, {Email, "", ana}, {DisplayName, "", "Ana"}}},
+			edits: []Edit{{userName, "", ana}, {email, "", ana}, {displayName, "", "Ana"}}},
 		{name: "in step", person: Person{Identities: []Identity{enabled}, Records: []Record{inStep}, Bindings: bound},
 			action: Keep, state: Linked},
 		{name: "found by the address, in another case",
 			person: Person{Identities: []Identity{person(Enabled, "mail", "Ana@ACME.example", "cn", "Ana")}, Records: []Record{inStep}},
 			action: Keep, state: Linked},
 		{name: "a new title", person: Person{Identities: []Identity{person(Enabled, "mail", ana, "cn", "Ana", "title", "Lead")},
-			Records: []Record{inStep}, Bindings: bound}, action: Update, state: Linked, edits: []Edit{{Title, "", "Lead"}}},
+			Records: []Record{inStep}, Bindings: bound}, action: Update, state: Linked, edits: []Edit{{title, "", "Lead"}}},
 		{name: "what the source does not say is not cleared", person: Person{Identities: []Identity{enabled},
 			Records: []Record{lead}, Bindings: bound},
 			action: Keep, state: Linked},
 		{name: "what the source says is empty is cleared",
 			person: Person{Identities: []Identity{person(Enabled, "mail", ana, "cn", "Ana", "title", "")},
 				Records: []Record{lead}, Bindings: bound},
-			action: Update, state: Linked, edits: []Edit{{Title, "Lead", ""}}},
+			action: Update, state: Linked, edits: []Edit{{title, "Lead", ""}}},
 		{name: "an empty address is no address", person: Person{Identities: []Identity{person(Enabled, "mail", "", "cn", "Ana")},
 			Records: []Record{inStep}, Bindings: bound}, action: Keep, state: Linked},
 		{name: "nobody is made without an address", person: Person{Identities: []Identity{person(Enabled, "cn", "Ana")}},
@@ -95,7 +97,7 @@ func TestResolve(t *testing.T) {
 		{name: "the first source wins an attribute, the second fills in", person: Person{Identities: []Identity{
 			person(Enabled, "mail", ana, "cn", "Ana"),
 			person(Enabled, "mail", "ana@other.example", "cn", "A.", "title", "Lead").as("hr", "7")}, Records: []Record{inStep},
-			Bindings: bound}, action: Update, state: Linked, edits: []Edit{{Title, "", "Lead"}}},
+			Bindings: bound}, action: Update, state: Linked, edits: []Edit{{title, "", "Lead"}}},
 
 		{name: "a returner", person: Person{Identities: []Identity{enabled}, Records: []Record{inactive}, Bindings: bound},
 			action: Reactivate, state: Locked},
@@ -111,13 +113,13 @@ func TestResolve(t *testing.T) {
 		{name: "a binding is stronger than an address", person: Person{Identities: []Identity{enabled},
 			Records:  []Record{record("r2", "acc-2", named(ana, "Ana")), record("r1", "acc-1", named("old@acme.example", "Ana"))},
 			Bindings: bound}, action: Update, state: Linked, holds: []Hold{HoldEmailChange},
-			edits: []Edit{{UserName, "old@acme.example", ana}, {Email, "old@acme.example", ana}}},
+			edits: []Edit{{userName, "old@acme.example", ana}, {email, "old@acme.example", ana}}},
 		{name: "an external id is stronger than an address", person: Person{Identities: []Identity{enabled},
 			Records: []Record{record("r2", "acc-2", named(ana, "Ana")), {ID: "r1", External: "k-ana", Active: true,
 				Account: "acc-1", Values: named(ana, "Ana")}}}, action: Keep, state: Linked},
 		{name: "the record was deleted by somebody else", person: Person{Identities: []Identity{enabled}, Bindings: bound},
 			action: Create, state: Absent, holds: []Hold{HoldRebind},
-			edits: []Edit{{UserName, "", ana}, {Email, "", ana}, {DisplayName, "", "Ana"}}},
+			edits: []Edit{{userName, "", ana}, {email, "", ana}, {displayName, "", "Ana"}}},
 
 		{name: "an address of another domain would lose the account",
 			person: Person{Identities: []Identity{person(Enabled, "mail", "ana@gone.example", "cn", "Ana")}, Records: []Record{inStep},
@@ -132,8 +134,8 @@ func TestResolve(t *testing.T) {
 			finds: []Finding{FindNewAccount}},
 
 		{name: "somebody from outside joins", person: Person{Identities: []Identity{external}}, action: Create, state: Absent,
-			holds: []Hold{HoldExternalLink}, edits: []Edit{{UserName, "", "eve@partner.example"},
-				{Email, "", "eve@partner.example"}, {DisplayName, "", "Eve"}}},
+			holds: []Hold{HoldExternalLink}, edits: []Edit{{userName, "", "eve@partner.example"},
+				{email, "", "eve@partner.example"}, {displayName, "", "Eve"}}},
 		{name: "somebody from outside would change", person: Person{Identities: []Identity{external},
 			Records: []Record{record("r1", "acc-1", named("eve@partner.example", "Eva"))}, Bindings: bound,
 			Accounts: []Account{unmanaged("acc-1", "eve@partner.example")}}, action: Keep, state: Linked,
@@ -156,7 +158,7 @@ func TestResolve(t *testing.T) {
 
 func TestResolveWaitsForALeaver(t *testing.T) {
 	p := staff()
-	p.Leavers.After = 2 * time.Hour
+	p.Leavers.After = window.Duration(2 * time.Hour)
 	left := person(Disabled)
 	known := Person{Identities: []Identity{left}, Records: []Record{record("r1", "acc-1", named(ana, "Ana"))},
 		Bindings: []Binding{{left.Ref, "r1", "acc-1"}}}

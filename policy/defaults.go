@@ -9,15 +9,17 @@ import (
 // DefaultGuard returns the guard of a policy file that sets none of its limits.
 func DefaultGuard() Guard {
 	return Guard{
-		Adopt:      AdoptAsk,
-		Rules:      AdoptAsk,
-		Run:        RunLimit{Removals: 100, Share: 10 * Percent, AtLeast: 5},
-		Target:     TargetLimit{Removals: 50, Share: 20 * Percent, Minimum: 10},
-		LastAccess: LastAccessLimit{People: 25},
-		Window:     WindowLimit{Days: 7, Removals: 200, Share: 20 * Percent},
-		Source:     SourceLimit{Share: 30 * Percent, Minimum: 5},
-		Flapping:   4,
-		Settle:     Duration(5 * time.Second),
+		Adopt:         AdoptAsk,
+		Rules:         AdoptAsk,
+		Run:           RunLimit{Removals: 100, Share: 10 * Percent, AtLeast: 5},
+		Target:        TargetLimit{Removals: 50, Share: 20 * Percent, Minimum: 10},
+		LastAccess:    LastAccessLimit{People: 25},
+		Window:        WindowLimit{Days: 7, Removals: 200, Share: 20 * Percent},
+		Source:        SourceLimit{Share: 30 * Percent, Minimum: 5},
+		Deactivations: DeactivationLimit{People: 25, Share: 2 * Percent},
+		Unlinked:      UnlinkedLimit{People: 5},
+		Flapping:      4,
+		Settle:        Duration(5 * time.Second),
 	}
 }
 

@@ -35,7 +35,7 @@ func TestHashKnowsOnlyContent(t *testing.T) {
 }
 
 func TestJSONIsAPolicyFile(t *testing.T) {
-	for _, text := range []string{minimal, string(full(t)), minimal + reviews,
+	for _, text := range []string{minimal, string(full(t)), minimal + reviews, minimal + sources,
 		edit("engineering", `"a <b> & \"c\" ü 🎈"`)} {
 		p := parse(t, text)
 		again := parse(t, string(p.JSON()))
@@ -84,7 +84,7 @@ func TestSchemaAgrees(t *testing.T) {
 	require.NoError(t, json.Unmarshal(policy.Schema(), &root))
 	var defaults map[string]any
 	require.NoError(t, json.Unmarshal(
-		parse(t, minimal+grants+"  approval: {groups: [it-leads]}\n  extend: {max: 4h}\n"+reviews).JSON(), &defaults))
+		parse(t, minimal+grants+"  approval: {groups: [it-leads]}\n  extend: {max: 4h}\n"+reviews+sources).JSON(), &defaults))
 	agree(t, root, root, reflect.TypeFor[policy.Policy](), defaults, "policy")
 }
 

@@ -33,6 +33,14 @@ grants:
   duration: {max: 4h}
 `
 
+// sources is the least of the sections sources and provision.
+const sources = `
+sources:
+- {name: corp, kind: ldap, url: "ldaps://dc1.acme.example", base: "DC=acme,DC=example"}
+provision:
+- {name: staff, from: [corp], directory: {id: d1, key: "env:SCIM"}}
+`
+
 func full(t testing.TB) []byte {
 	data, err := os.ReadFile(filepath.Join("testdata", "full.yaml"))
 	require.NoError(t, err)
@@ -73,15 +81,17 @@ func TestParseReadsEveryKey(t *testing.T) {
 			Removals: policy.RemoveNever},
 	}, p.Mappings)
 	require.Equal(t, policy.Guard{
-		Adopt:      policy.AdoptAuto,
-		Rules:      policy.AdoptAuto,
-		Run:        policy.RunLimit{Removals: 1, Share: 2 * policy.Percent, AtLeast: 3},
-		Target:     policy.TargetLimit{Removals: 4, Share: 525, Minimum: 6},
-		LastAccess: policy.LastAccessLimit{People: 7},
-		Window:     policy.WindowLimit{Days: 8, Removals: 9, Share: 10 * policy.Percent},
-		Source:     policy.SourceLimit{Share: 11 * policy.Percent, Minimum: 12},
-		Flapping:   14,
-		Settle:     policy.Duration(13 * time.Second),
+		Adopt:         policy.AdoptAuto,
+		Rules:         policy.AdoptAuto,
+		Run:           policy.RunLimit{Removals: 1, Share: 2 * policy.Percent, AtLeast: 3},
+		Target:        policy.TargetLimit{Removals: 4, Share: 525, Minimum: 6},
+		LastAccess:    policy.LastAccessLimit{People: 7},
+		Window:        policy.WindowLimit{Days: 8, Removals: 9, Share: 10 * policy.Percent},
+		Source:        policy.SourceLimit{Share: 11 * policy.Percent, Minimum: 12},
+		Deactivations: policy.DeactivationLimit{People: 15, Share: 16 * policy.Percent},
+		Unlinked:      policy.UnlinkedLimit{People: 17},
+		Flapping:      14,
+		Settle:        policy.Duration(13 * time.Second),
 	}, p.Guard)
 	require.Equal(t, []policy.Protected{
 		{Target: "group:org-admins", Minimum: 2, Always: []string{"ana@acme.example", "557058:aaaa-bbbb"}},

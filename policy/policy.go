@@ -10,22 +10,26 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // Policy is a policy file with all defaults applied. Its JSON form is canonical and is itself a policy file.
 type Policy struct {
 	Version      int          `json:"version"`
 	Organization Organization `json:"organization"`
-	Mappings     []Mapping    `json:"mappings"`
-	Guard        Guard        `json:"guard"`
-	Protected    []Protected  `json:"protected,omitempty"`
-	Grants       []Grantable  `json:"grants,omitempty"`
-	Rules        []Rule       `json:"rules,omitempty"`
-	Reviews      []Review     `json:"reviews,omitempty"`
-	Governance   *Governance  `json:"governance,omitempty"` // none: findings are looked for when somebody asks
-	Sync         Sync         `json:"sync"`
-	DryRun       bool         `json:"dryRun"`           // plan and record, write nothing
-	Ignore       []string     `json:"ignore,omitempty"` // source groups that need no mapping; names or globs
+	// identity providers that are read, and the SCIM directories whose records follow them
+	Sources    []provision.Source    `json:"sources,omitempty"`
+	Provision  []provision.Provision `json:"provision,omitempty"`
+	Mappings   []Mapping             `json:"mappings"`
+	Guard      Guard                 `json:"guard"`
+	Protected  []Protected           `json:"protected,omitempty"`
+	Grants     []Grantable           `json:"grants,omitempty"`
+	Rules      []Rule                `json:"rules,omitempty"`
+	Reviews    []Review              `json:"reviews,omitempty"`
+	Governance *Governance           `json:"governance,omitempty"` // none: findings are looked for when somebody asks
+	Sync       Sync                  `json:"sync"`
+	DryRun     bool                  `json:"dryRun"`           // plan and record, write nothing
+	Ignore     []string              `json:"ignore,omitempty"` // source groups that need no mapping; names or globs
 
 	conditions map[string]*condition.Condition    // those of the file, by their text
 	alike      func(a, b access.Entitlement) bool // see Within
@@ -93,12 +97,14 @@ const (
 type Guard struct {
 	Adopt AdoptMode `json:"adopt"`
 	// whether what a rule asks for when it is first enforced waits for consent
-	Rules      AdoptMode       `json:"rules"`
-	Run        RunLimit        `json:"run"`
-	Target     TargetLimit     `json:"target"`
-	LastAccess LastAccessLimit `json:"lastAccess"`
-	Window     WindowLimit     `json:"window"`
-	Source     SourceLimit     `json:"source"`
+	Rules         AdoptMode         `json:"rules"`
+	Run           RunLimit          `json:"run"`
+	Target        TargetLimit       `json:"target"`
+	LastAccess    LastAccessLimit   `json:"lastAccess"`
+	Window        WindowLimit       `json:"window"`
+	Source        SourceLimit       `json:"source"`
+	Deactivations DeactivationLimit `json:"deactivations"`
+	Unlinked      UnlinkedLimit     `json:"unlinked"`
 	// changes of one person in one target within window.days after which one more is held; 0: none is
 	Flapping int      `json:"flapping"`
 	Settle   Duration `json:"settle"` // how long a removal must stay true before it is written
@@ -134,6 +140,18 @@ type WindowLimit struct {
 type SourceLimit struct {
 	Share   Share `json:"share"`
 	Minimum int   `json:"minimum"` // judged only for groups that had at least this many members
+}
+
+// DeactivationLimit bounds the people whose records one run deactivates.
+type DeactivationLimit struct {
+	People int   `json:"people"`
+	Share  Share `json:"share"` // of all active records of the directory
+}
+
+// UnlinkedLimit bounds the people whose records lost their accounts since the last run. Beyond it, nothing is
+// provisioned.
+type UnlinkedLimit struct {
+	People int `json:"people"`
 }
 
 // Protected is a target with a floor, checked at the moment of writing.

@@ -3,8 +3,6 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"path"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -12,6 +10,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/internal/form"
 	"github.com/castellan-io/castellan/policy/internal/strictyaml"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // policy reads the file's top level.
@@ -20,6 +19,8 @@ func (r *reader) policy(n *yaml.Node) *Policy {
 	r.Object(n, "", strictyaml.Fields{
 		"version":      r.Number(&p.Version, 1, 1),
 		"organization": r.organization(&p.Organization),
+		"sources":      provision.ReadSources(r.Reader, &p.Sources),
+		"provision":    provision.ReadProvisions(r.Reader, &p.Provision),
 		"mappings": r.List(MaxMappings, func(n *yaml.Node, path string) {
 			p.Mappings = append(p.Mappings, r.mapping(n, path))
 		}),
@@ -50,7 +51,7 @@ func (r *reader) organization(o *Organization) strictyaml.Field {
 			"name":       r.Checked(&o.Name, form.CheckShort),
 			"id":         r.Checked(&o.ID, form.CheckVendorID),
 			"directory":  r.Checked(&o.Directory, form.CheckVendorID),
-			"key":        r.secret(&o.Key),
+			"key":        form.Secret(r.Reader, &o.Key),
 			"keyOwner":   r.Checked(&o.KeyOwner, form.CheckPerson),
 			"keyExpires": r.Value(&o.KeyExpires),
 			"domains":    strictyaml.Set(r.Reader, &o.Domains, maxList, form.ParseDomain),
@@ -101,6 +102,11 @@ func (r *reader) guard(g *Guard) strictyaml.Field {
 			"share":   r.Value(&g.Source.Share),
 			"minimum": r.Number(&g.Source.Minimum, 1, maxNumber),
 		}),
+		"deactivations": section(strictyaml.Fields{
+			"people": r.Number(&g.Deactivations.People, 0, maxNumber),
+			"share":  r.Value(&g.Deactivations.Share),
+		}),
+		"unlinked": section(strictyaml.Fields{"people": r.Number(&g.Unlinked.People, 0, maxNumber)}),
 		"flapping": r.Number(&g.Flapping, 0, maxNumber),
 		"settle":   r.duration(&g.Settle, 0, Duration(maxSettle)),
 	})
@@ -144,18 +150,7 @@ func (r *reader) sync(s *Sync) strictyaml.Field {
 
 // duration reads a duration between two bounds.
 func (r *reader) duration(into *Duration, least, most Duration) strictyaml.Field {
-	return func(n *yaml.Node, path string) {
-		d := *into
-		before := r.Count()
-		r.Value(&d)(n, path)
-		switch {
-		case r.Count() > before:
-		case d < least || d > most:
-			r.Fail(n, path, "%s is out of bounds; write a duration from %s to %s", d, least, most)
-		default:
-			*into = d
-		}
-	}
+	return form.Duration(r.Reader, into, least, most)
 }
 
 // counted reads a list and counts its entries against the bound of the whole file.
@@ -168,23 +163,6 @@ func (r *reader) counted(read strictyaml.Field) strictyaml.Field {
 			r.Fail(n, path, "the lists of groups and targets of the file have more than %d entries together; use globs",
 				MaxEntries)
 		}
-	}
-}
-
-var envReference = regexp.MustCompile(`^env:[A-Za-z_][A-Za-z0-9_]{0,199}$`)
-
-// secret reads a reference to a secret. What stands there may be the secret itself, so no error repeats it.
-func (r *reader) secret(into *string) strictyaml.Field {
-	return func(n *yaml.Node, where string) {
-		file, isFile := strings.CutPrefix(n.Value, "file:")
-		isFile = isFile && path.IsAbs(file) && path.Clean(file) == file && file != "/" && len(file) <= 1000
-		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && (envReference.MatchString(n.Value) || isFile) {
-			if s, ok := r.Scalar(n, where); ok {
-				*into = s
-			}
-			return
-		}
-		r.Fail(n, where, "this is not a reference to a secret; write env:NAME or file:/path, and if a key stood here, make a new one, since it may have been seen")
 	}
 }
 
@@ -217,6 +195,7 @@ func stars(e access.Entitlement) int { return strings.Count(e.Group(), "*") }
 
 // check finds what is wrong between entries that are each right in themselves.
 func (r *reader) check(p *Policy) {
+	provision.Check(r.Reader, p.Sources, p.Provision)
 	r.checkNames(p)
 	r.checkStars(p)
 	r.checkModes(p)

@@ -95,8 +95,7 @@ func (r *reader) condition(into *string) strictyaml.Field {
 		compiled, err := condition.Compile(text)
 		var wrong *condition.Error
 		if errors.As(err, &wrong) {
-			line, column := r.Within(n, wrong.Offset)
-			r.Fail(&yaml.Node{Line: line, Column: column}, path, "%s", err)
+			r.FailWithin(n, path, wrong.Offset, "%s", err)
 			return
 		}
 		if r.conditions[text] == nil && compiled.Needs.Comprises {

@@ -85,6 +85,8 @@ func TestEveryPolicyKeyIsListed(t *testing.T) {
 		require.NoError(t, json.Unmarshal(whole.Properties[section], &s))
 		walk(section, "", s)
 	}
+	walk("sources", "", whole.Defs["source"])
+	walk("provision", "", whole.Defs["provision"])
 	walk("mappings", "", whole.Defs["mapping"])
 	walk("protected", "", whole.Defs["protected"])
 	walk("grants", "", whole.Defs["grant"])

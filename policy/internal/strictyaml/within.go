@@ -6,6 +6,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// FailWithin records a problem at a character of a text that was read from a node.
+func (r *Reader) FailWithin(n *yaml.Node, path string, offset int, format string, args ...any) {
+	line, column := r.Within(n, offset)
+	r.Fail(&yaml.Node{Line: line, Column: column}, path, format, args...)
+}
+
 // Within finds the place in the file of a character of a text. The file may write the text in quotes, with escapes, or
 // over several lines; so the text's characters are looked for one after the other, spaces left out.
 func (r *Reader) Within(n *yaml.Node, offset int) (line, column int) {
