@@ -55,9 +55,12 @@ type binder struct {
 	policy     *Policy
 	outline    access.Outline
 	routes     []route
-	sources    []source                  // synced groups by name
+	declared   namespaces                // identity sources of the policy
+	sources    []source                  // synced groups, and those of identity sources, by name
 	byID       map[string]access.Group   // all groups
-	byName     map[string][]access.Group // all groups, by folded name
+	byName     map[string][]access.Group // Atlassian's own groups, by folded name
+	ofSources  map[string][]access.Group // groups of identity sources, by folded name
+	hidden     map[string]bool           // groups that are not to be told by their names, by id
 	opens      map[string][]string       // app/site by group id
 	targets    map[string]*Target        // by folded live entitlement
 	resolved   map[string][]*Target      // by folded name of the policy
@@ -82,10 +85,10 @@ type modeBy struct {
 	by   string
 }
 
-// source is a source group with its name folded.
+// source is a source group with its name readied.
 type source struct {
 	access.Group
-	folded []rune
+	groupName
 }
 
 // pendingStatement is a statement whose target has no index yet.
@@ -103,7 +106,8 @@ type missingGroup struct {
 
 func newBinder(p *Policy, o access.Outline) *binder {
 	w := &binder{
-		policy: p, outline: o,
+		policy: p, outline: o, declared: namesOfSources(p),
+		ofSources: map[string][]access.Group{}, hidden: map[string]bool{},
 		byID: map[string]access.Group{}, byName: map[string][]access.Group{}, opens: map[string][]string{},
 		targets: map[string]*Target{}, resolved: map[string][]*Target{}, defaults: map[access.Entitlement][]string{},
 		covered: map[string]bool{}, statements: map[string][]pendingStatement{}, missing: map[string]*missingGroup{},
@@ -112,13 +116,20 @@ func newBinder(p *Policy, o access.Outline) *binder {
 		literal: map[string]bool{}, fills: map[string][]access.Entitlement{}, served: map[access.Entitlement]bool{},
 	}
 	for i := range p.Mappings {
-		w.routes = append(w.routes, newRoute(&p.Mappings[i]))
+		w.routes = append(w.routes, newRoute(&p.Mappings[i], w.declared))
 	}
 	for _, g := range o.Groups {
 		w.byID[g.ID] = g
-		w.byName[access.Fold(g.Name)] = append(w.byName[access.Fold(g.Name)], g)
-		if g.Synced {
-			w.sources = append(w.sources, source{g, form.Fold(g.Name)})
+		called, folded := w.byName, access.Fold(g.Name)
+		if g.Source != "" {
+			called = w.ofSources
+		}
+		called[folded] = append(called[folded], g)
+		switch {
+		case w.foreign(g):
+			w.hidden[g.ID] = true
+		case g.Synced:
+			w.sources = append(w.sources, source{g, w.declared.ready(g.Name)})
 		}
 	}
 	slices.SortFunc(w.sources, func(a, b source) int { return byGroupName(a.Group, b.Group) })
@@ -142,7 +153,7 @@ func (w *binder) bindSource(g source) {
 	for i := range w.routes {
 		r := &w.routes[i]
 		seen := map[pendingStatement]bool{}
-		for _, f := range r.gives(g.Name, g.folded) {
+		for _, f := range r.gives(g.groupName) {
 			w.covered[g.ID] = true
 			for _, t := range w.manageFilled(f, r.Mapping) {
 				reason := access.Reason{Kind: access.ReasonMapping, Name: r.Name, Source: g.Name}
@@ -178,9 +189,9 @@ func (w *binder) bindLiterals() {
 // keepFormerSources keeps the targets of source groups that are gone.
 func (w *binder) keepFormerSources(names []string) {
 	for _, name := range names {
-		folded := form.Fold(name)
+		ready := w.declared.ready(name)
 		for i := range w.routes {
-			for _, f := range w.routes[i].gives(name, folded) {
+			for _, f := range w.routes[i].gives(ready) {
 				w.filling = stars(f.written) > 0
 				w.manageMapped(f.full, w.routes[i].Mapping, false)
 				w.filling = false
@@ -236,7 +247,7 @@ func (w *binder) bound() *Bound {
 		Owner: w.policy.Organization.KeyOwner, routes: w.routes, statements: map[string][]statement{},
 		targetByGroup: map[string]int{}, orgAdmin: -1,
 		named: map[string][]int{}, synced: map[string]string{}, names: map[string]string{}, there: map[string]bool{},
-		sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults,
+		sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults, declared: w.declared, hidden: w.hidden,
 	}
 	index := w.orderTargets(b)
 	w.nameTargets(b, index)
@@ -308,8 +319,10 @@ func (w *binder) indexOutline(b *Bound) {
 	for id, g := range w.byID {
 		b.names[id] = g.Name
 	}
-	for name := range w.byName {
-		b.there[name] = true
+	for _, called := range []map[string][]access.Group{w.byName, w.ofSources} {
+		for name, groups := range called {
+			b.there[name] = slices.ContainsFunc(groups, func(g access.Group) bool { return !w.hidden[g.ID] })
+		}
 	}
 	for _, site := range w.outline.Sites {
 		b.sites[site.Resource] = site

@@ -31,11 +31,11 @@ func (w *binder) sorted() []access.Finding {
 }
 
 // reportUnmatched reports a from entry that gives nobody anything.
-func (w *binder) reportUnmatched(r *route, entry string, p form.Pattern) {
+func (w *binder) reportUnmatched(r *route, entry string, p groupGlob) {
 	matched := false
 	for _, g := range w.sources {
-		if p.Match(g.folded) {
-			if !form.Match(r.except, g.folded) {
+		if p.matches(g.groupName) {
+			if !matchAny(r.except, g.groupName) {
 				return
 			}
 			matched = true
@@ -46,12 +46,15 @@ func (w *binder) reportUnmatched(r *route, entry string, p form.Pattern) {
 	case matched:
 		w.find("source-unmatched", entry, false, "mapping %s: every group that this matches is taken out by except",
 			r.Name)
-	case !p.Glob() && len(local) > 0:
+	case p.source == "" && !p.Glob() && len(local) > 0:
 		w.find("source-is-local", entry, false,
 			"mapping %s: the group exists, but no identity provider owns it, so it is no source; sync it or name another", r.Name)
+	case p.source != "":
+		w.find("source-unmatched", entry, false,
+			"mapping %s: no group of the source %s has this name; correct it, see that its groups.names let the group in, or wait until the source has been read", r.Name, p.source)
 	default:
 		w.find("source-unmatched", entry, false,
-			"mapping %s: no synced group has this name; correct it, or wait until the identity provider has sent the group", r.Name)
+			"mapping %s: no synced group has this name; correct it, or wait until the identity provider has sent the group%s", r.Name, w.instead(entry))
 	}
 }
 
@@ -69,17 +72,13 @@ func (w *binder) reportMissing() {
 	}
 }
 
-// reportUncovered reports the source groups that no mapping takes and that the policy does not ignore.
+// reportUncovered reports the synced groups that no mapping takes and that the policy does not ignore. Groups of
+// identity sources are there for whoever asks for them.
 func (w *binder) reportUncovered() {
-	var ignored []form.Pattern
-	for _, text := range w.policy.Ignore {
-		if p, err := form.Compile(text); err == nil {
-			ignored = append(ignored, p)
-		}
-	}
+	ignored := w.declared.compile(w.policy.Ignore)
 	reported, more := 0, 0
 	for _, g := range w.sources {
-		if w.covered[g.ID] || form.Match(ignored, g.folded) {
+		if w.covered[g.ID] || g.Source != "" || matchAny(ignored, g.groupName) {
 			continue
 		}
 		if reported++; reported > maxUncovered {

@@ -75,9 +75,9 @@ func (w *binder) reportApprovers(entry *Grantable) {
 		return
 	}
 	for _, name := range entry.Approval.Groups {
-		if len(w.byName[access.Fold(name)]) == 0 {
+		if len(w.groupsCalled(name)) == 0 {
 			w.find("approvers-missing", string(access.GroupEntitlement(name)), false,
-				"entry %s of grants: there is no such group, so nobody can approve as its member; make it, or correct the name", entry.Name)
+				"entry %s of grants: there is no such group%s, so nobody can approve as its member; make it, or correct the name", entry.Name, w.instead(name))
 		}
 	}
 }
@@ -93,9 +93,9 @@ func (w *binder) reportEligible(entry *Grantable) {
 		return // Eligible says so to whoever asks
 	}
 	for _, name := range condition.Needs.Groups {
-		if len(w.byName[access.Fold(name)]) == 0 && !w.willBeMade(access.GroupEntitlement(name)) {
+		if len(w.groupsCalled(name)) == 0 && !w.willBeMade(access.GroupEntitlement(name)) {
 			w.find("eligible-group-unknown", name, false,
-				"eligible of entry %s of grants asks for a group that is not there, so nobody counts as its member; correct the name, or make the group", entry.Name)
+				"eligible of entry %s of grants asks for a group that is not there%s, so nobody counts as its member; correct the name, or make the group", entry.Name, w.instead(name))
 		}
 	}
 	for _, app := range condition.Needs.Apps {

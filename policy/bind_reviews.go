@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/castellan-io/castellan/access"
-	"github.com/castellan-io/castellan/policy/internal/form"
 )
 
 // bindReviews manages targets that only campaigns name, so that rulings, and nothing else, can remove people from them.
@@ -38,8 +37,8 @@ func (w *binder) bindReviews() {
 func (w *binder) ownGroups() []source {
 	var own []source
 	for _, g := range w.outline.Groups {
-		if !g.Synced && g.Modifiable {
-			own = append(own, source{g, form.Fold(g.Name)})
+		if !g.Synced && g.Modifiable && !w.hidden[g.ID] {
+			own = append(own, source{g, w.declared.ready(g.Name)})
 		}
 	}
 	return own
@@ -86,19 +85,19 @@ func (w *binder) willBeMade(e access.Entitlement) bool {
 // reportReviewers reports the groups that a campaign names and that are not there: those whose members should review,
 // and those that its condition asks for.
 func (w *binder) reportReviewers(x *Review) {
-	there := func(name string) bool { return len(w.byName[access.Fold(name)]) > 0 }
+	there := func(name string) bool { return len(w.groupsCalled(name)) > 0 }
 	for _, stage := range x.Stages {
 		for _, entry := range slices.Concat(stage.Reviewers, stage.Fallback) {
 			if name, is := ReviewerGroup(entry); is && !there(name) {
 				w.find("review-group-unknown", name, false,
-					"campaign %s asks its members to review, and there is no such group; correct the name, or make the group", x.Name)
+					"campaign %s asks its members to review, and there is no such group%s; correct the name, or make the group", x.Name, w.instead(name))
 			}
 		}
 	}
 	for _, name := range x.DelegateGroups() {
 		if !there(name) {
 			w.find("review-group-unknown", name, false,
-				"campaign %s lets items be handed on to its members, and there is no such group; correct the name, or make the group", x.Name)
+				"campaign %s lets items be handed on to its members, and there is no such group%s; correct the name, or make the group", x.Name, w.instead(name))
 		}
 	}
 	if x.Scope.People == "" {
@@ -111,7 +110,7 @@ func (w *binder) reportReviewers(x *Review) {
 	for _, name := range condition.Needs.Groups {
 		if !there(name) {
 			w.find("review-group-unknown", name, false,
-				"campaign %s chooses people by a group that is not there; correct the name, or make the group. Until then it cannot be told whom it asks about", x.Name)
+				"campaign %s chooses people by a group that is not there%s; correct the name, or make the group. Until then it cannot be told whom it asks about", x.Name, w.instead(name))
 		}
 	}
 }

@@ -155,10 +155,15 @@ func (w *binder) noteEvidence(r *ruleInProgress) {
 		}
 	}
 	for _, name := range asks.Groups {
-		groups := w.byName[access.Fold(name)]
-		if len(groups) == 0 {
+		groups := w.groupsCalled(name)
+		switch source := w.declared.of(name); {
+		case len(groups) > 0:
+		case source != "": // it is read only once the policy is in force
+			w.find("rule-group-unread", name, false,
+				"rule %s asks for a group that the source %s has not shown; correct the name, see that its groups.names let the group in, or wait until the source has been read. Until then the rule cannot be answered", r.Name, source)
+		default:
 			w.find("rule-group-unknown", name, true,
-				"rule %s asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered", r.Name)
+				"rule %s asks for a group that is not there%s; correct the name, or make the group. Until then the rule cannot be answered", r.Name, w.instead(name))
 		}
 		for _, g := range groups {
 			ids = append(ids, g.ID)

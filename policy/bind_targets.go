@@ -66,7 +66,7 @@ func (w *binder) manageTarget(e access.Entitlement) []*Target {
 
 // noteMissing notes a target group that does not exist.
 func (w *binder) noteMissing(e access.Entitlement, create bool) {
-	if e.Kind() != access.KindGroup || len(w.byName[access.Fold(e.Group())]) > 0 {
+	if e.Kind() != access.KindGroup || len(w.byName[access.Fold(e.Group())]) > 0 || w.declared.of(e.Group()) != "" {
 		return
 	}
 	l := w.missing[fold(e)]
@@ -79,6 +79,11 @@ func (w *binder) noteMissing(e access.Entitlement, create bool) {
 
 // manageGroup finds the group that a group:… target names.
 func (w *binder) manageGroup(e access.Entitlement) []*Target {
+	if source := w.declared.of(e.Group()); source != "" {
+		w.find("target-synced", string(e), true,
+			"it is a group of the source %s, which is only read; name a group of Atlassian's own", source)
+		return nil
+	}
 	groups := w.byName[access.Fold(e.Group())]
 	if len(groups) == 0 || !w.writable(groups[0]) {
 		return nil
@@ -231,23 +236,12 @@ func (w *binder) unblockStars() {
 // route is a mapping with its globs compiled.
 type route struct {
 	*Mapping
-	from, except []form.Pattern
+	from, except []groupGlob
 }
 
-// newRoute compiles a mapping of a parsed policy, whose globs are known to be right.
-func newRoute(m *Mapping) route {
-	r := route{Mapping: m}
-	for _, list := range []struct {
-		texts []string
-		into  *[]form.Pattern
-	}{{m.From, &r.from}, {m.Except, &r.except}} {
-		for _, text := range list.texts {
-			if p, err := form.Compile(text); err == nil {
-				*list.into = append(*list.into, p)
-			}
-		}
-	}
-	return r
+// newRoute compiles a mapping of a parsed policy that declares some identity sources.
+func newRoute(m *Mapping, declared namespaces) route {
+	return route{Mapping: m, from: declared.compile(m.From), except: declared.compile(m.Except)}
 }
 
 // filled is a target of a mapping for one source group.
@@ -257,25 +251,26 @@ type filled struct {
 }
 
 // gives lists the targets that the mapping gives the members of a source group: none when it does not take the group.
-func (r *route) gives(name string, folded []rune) []filled {
-	if form.Match(r.except, folded) {
+func (r *route) gives(name groupName) []filled {
+	if matchAny(r.except, name) {
 		return nil
 	}
 	var out []filled
 	for _, p := range r.from {
-		if !p.Match(folded) {
+		if !p.matches(name) {
 			continue
 		}
 		for _, to := range r.To {
 			if stars(to) > 0 {
-				out = append(out, filled{to, access.Entitlement(strings.Replace(string(to), "*", p.Capture(name), 1))})
+				full := strings.Replace(string(to), "*", p.Capture(name.text), 1)
+				out = append(out, filled{to, access.Entitlement(full)})
 			}
 		}
 		if len(out) == 0 { // no stars: one match is as good as many
 			break
 		}
 	}
-	if out == nil && !form.Match(r.from, folded) {
+	if out == nil && !matchAny(r.from, name) {
 		return nil
 	}
 	for _, to := range r.To {

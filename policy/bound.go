@@ -29,6 +29,8 @@ type Bound struct {
 	statements    map[string][]statement // by source group id
 	asked         map[string]bool        // groups that rules' conditions ask for, by id
 	names         map[string]string      // of all groups, by id
+	declared      namespaces             // identity sources of the policy
+	hidden        map[string]bool        // groups that conditions do not see, by id: see foreign
 	there         map[string]bool        // names of all groups, folded
 	sites         map[string]access.Site // by resource
 	targetByGroup map[string]int         // target by group id
@@ -177,7 +179,7 @@ func (b *Bound) SourceName(groupID string) string { return b.synced[groupID] }
 func (b *Bound) GroupsNamed(names []string) []string {
 	var ids []string
 	for id, name := range b.names {
-		if slices.ContainsFunc(names, func(n string) bool { return access.SameName(n, name) }) {
+		if !b.hidden[id] && slices.ContainsFunc(names, func(n string) bool { return access.SameName(n, name) }) {
 			ids = append(ids, id)
 		}
 	}
@@ -237,9 +239,9 @@ func (b *Bound) Feeds(name string) []int {
 // or its targets are there.
 func (b *Bound) Gives(name string) []access.Entitlement {
 	var all []access.Entitlement
-	folded := form.Fold(name)
+	ready := b.declared.ready(name)
 	for i := range b.routes {
-		for _, f := range b.routes[i].gives(name, folded) {
+		for _, f := range b.routes[i].gives(ready) {
 			all = append(all, f.full)
 		}
 	}

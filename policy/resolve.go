@@ -334,6 +334,9 @@ func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 			f.Strange = true
 			continue
 		}
+		if b.hidden[id] {
+			continue
+		}
 		f.Groups = append(f.Groups, name)
 		if b.synced[id] != "" {
 			f.Sources = append(f.Sources, name)

@@ -11,6 +11,7 @@ import (
 // organization is one made up for a table: every group that the policy or a case names, every app on a site, and one
 // group behind each default role.
 type organization struct {
+	policy  *policy.Policy
 	outline access.Outline
 	empty   *policy.Bound   // to an organization without groups: what matters is what mappings and rules say of names
 	sources map[string]bool // whether a mapping takes from a group, or a rule asks for it, by folded name
@@ -21,7 +22,7 @@ type organization struct {
 }
 
 func newOrganization(p *policy.Policy, c *Table) *organization {
-	o := &organization{sources: map[string]bool{}, targets: map[string]bool{}, made: map[string]bool{},
+	o := &organization{policy: p, sources: map[string]bool{}, targets: map[string]bool{}, made: map[string]bool{},
 		names: map[string]bool{}, sites: map[string]bool{}}
 	o.empty, _ = policy.Bind(p, access.Outline{})
 	o.outline.Domains = c.Domains
@@ -102,12 +103,16 @@ func (o *organization) targetsOf(p *policy.Policy) (defaults []access.Entitlemen
 // may stand for a synced group of one person and a local one of another; a target is always one.
 func (o *organization) group(name string, local bool) (id string, synced bool) {
 	folded := access.Fold(name)
-	synced = !local && !o.targets[folded] && o.source(name, folded)
+	source := ""
+	if !local {
+		source = o.policy.SourceOf(name)
+	}
+	synced = source != "" || !local && !o.targets[folded] && o.source(name, folded)
 	id = map[bool]string{true: "synced:", false: "local:"}[synced] + folded
 	if !o.made[id] && name != "" {
 		o.made[id], o.names[folded] = true, true
 		o.outline.Groups = append(o.outline.Groups,
-			access.Group{ID: id, Name: name, Synced: synced, Modifiable: !synced, Users: -1})
+			access.Group{ID: id, Name: name, Synced: synced, Modifiable: !synced, Users: -1, Source: source})
 	}
 	return id, synced
 }
