@@ -33,7 +33,7 @@ var errNotBound = errors.New("the ledger and the Temporal namespace do not belon
 // each organization. The namespace records it in a workflow that can be started only once, and the ledger in a row.
 func bindLedger(ctx context.Context, temporal client.Client, namespace string, store *ledger.Ledger) error {
 	id := namespaceID(ctx, temporal, namespace)
-	is, err := store.Identity(ctx)
+	is, err := store.OwnIdentity(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func bindAtStart(ctx context.Context, temporal client.Client, namespace string, 
 }
 
 // sameNamespace returns an error if the ledger belongs to another namespace.
-func sameNamespace(is ledger.Identity, namespace, id string) error {
+func sameNamespace(is ledger.OwnIdentity, namespace, id string) error {
 	if is.Namespace == "" || is.Namespace == namespace && (is.NamespaceID == id || is.NamespaceID == "" || id == "") {
 		return nil
 	}

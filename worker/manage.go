@@ -75,7 +75,7 @@ func moveLedger(ctx context.Context) error {
 		return err
 	}
 	defer temporal.Close()
-	was, err := store.Identity(ctx)
+	was, err := store.OwnIdentity(ctx)
 	if err != nil {
 		return err
 	}
