@@ -41,12 +41,20 @@ func (r Reason) String() string {
 type Action string
 
 // The actions. Adopt writes nothing to Atlassian: it records that Castellan owns, from now on, a membership that
-// somebody else made and that the policy explains.
+// somebody else made and that the policy explains. Update changes values of what is there; see Change.Edits.
 const (
 	Add    Action = "add"
 	Remove Action = "remove"
 	Adopt  Action = "adopt"
+	Update Action = "update"
 )
+
+// Edit is what a change does to one attribute of a record in a SCIM directory.
+type Edit struct {
+	Attribute string `json:"attribute"` // its SCIM path
+	From      string `json:"from"`
+	To        string `json:"to"`
+}
 
 // ChangeState is the state of a change.
 type ChangeState string
@@ -82,6 +90,7 @@ type Change struct {
 	// apps on sites (app/site) to which a removal takes the person's last known access
 	Loses  []string    `json:"loses,omitempty"`
 	HeldBy []string    `json:"heldBy,omitempty"` // guard rules that held it
+	Edits  []Edit      `json:"edits,omitempty"`  // the values that it writes; none for a membership
 	State  ChangeState `json:"state,omitempty"`
 	Answer string      `json:"answer,omitempty"` // the API's answer, or why nothing was written
 	// Verified: a later read showed the change. Settling: it ended without a write, so that its person is looked at
@@ -112,6 +121,8 @@ func (c Change) Label() string {
 		return "remove " + who + " from the organization"
 	case c.Action == Remove:
 		return "remove " + who + " from " + string(c.Target)
+	case c.Action == Update:
+		return "update " + who + " in " + string(c.Target)
 	case c.Action == Adopt:
 		return "adopt " + who + " in " + string(c.Target)
 	}

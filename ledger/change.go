@@ -185,7 +185,17 @@ func (a extraColumn) Scan(dest ...any) error { return a.scanner.Scan(append(dest
 // entry returns the chain's entry for the answer: who, what, why, answer; without the e-mail address.
 func (c attempted) entry(run string) Entry {
 	return Entry{At: c.At, Kind: EntryChange, Run: run, Person: accountID(c.Person), Target: c.Target,
-		Body: body(changeBody{c.Action, c.State, c.GroupID, c.Reasons, c.Sources, c.HeldBy, c.Answer})}
+		Body: body(changeBody{c.Action, c.State, c.GroupID, c.Reasons, c.Sources, c.HeldBy, c.Answer,
+			editsDigest(c.Edits)})}
+}
+
+// editsDigest returns the hash by which the chain covers the values that a change writes: they may be addresses. None
+// for no edits.
+func editsDigest(edits []access.Edit) string {
+	if len(edits) == 0 {
+		return ""
+	}
+	return digest(list(edits))
 }
 
 // changeBody is the body of an entry of kind [EntryChange].
@@ -197,11 +207,12 @@ type changeBody struct {
 	Sources []string           `json:"sources,omitempty"`
 	HeldBy  []string           `json:"heldBy,omitempty"`
 	Answer  string             `json:"answer,omitempty"`
+	Edits   string             `json:"edits,omitempty"` // editsDigest
 }
 
 // holding returns the holdings that the answer opens or closes.
 func (c attempted) holding(run string) (opened, closed []access.Holding) {
-	if c.State != access.Done && c.State != access.Already {
+	if c.State != access.Done && c.State != access.Already || c.Action == access.Update {
 		return nil, nil
 	}
 	h := access.Holding{

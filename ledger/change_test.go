@@ -256,3 +256,49 @@ func TestWhatWasWrittenCanBeAsked(t *testing.T) {
 		require.Equal(t, []string{person(6).ID}, people)
 	})
 }
+
+// TestChangesOfValuesAreInTheChain: by a hash, since values may be addresses.
+func TestChangesOfValuesAreInTheChain(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		ctx := t.Context()
+		update := access.Change{Person: person(1).ID, Target: "record", Action: access.Update, State: access.Planned,
+			At: noon, Edits: []access.Edit{{Attribute: "emails", From: "ana@acme.example", To: "ann@acme.example"}}}
+		add := change(person(1), access.Add, "dev")
+		plan(t, l, "r1", add, update, change(person(2), access.Remove, "dev"))
+		lines, err := l.Lines(ctx, org, "r1", ledger.Filter{})
+		require.NoError(t, err)
+		require.Equal(t, []access.Action{access.Add, access.Update, access.Remove},
+			[]access.Action{lines[0].Action, lines[1].Action, lines[2].Action})
+		require.Equal(t, update, lines[1])
+		_, counts, err := l.Seen(ctx, org, "r1")
+		require.NoError(t, err)
+		require.Equal(t, []int{1, 1, 1}, []int{counts.Adds, counts.Updates, counts.Removals})
+		require.NoError(t, l.RecordLines(ctx, org, "r1",
+			[]access.Change{answer(update, access.Done, "200", noon), answer(add, access.Done, "200", noon)}))
+		require.Len(t, holdings(t, l, person(1).ID, minutes(1)), 1, "nobody holds a value")
+		said := map[access.Entitlement]string{}
+		for _, e := range entries(t, l, 0) {
+			said[e.Target] = string(e.Body)
+		}
+		require.Regexp(t, `"edits":"[\w-]{32}"`, said["record"])
+		require.NotContains(t, said["record"], "@")
+		require.NotContains(t, said[add.Target], "edits")
+		proven := func() map[ledger.Key]bool {
+			t.Helper()
+			done, err := l.Lines(ctx, org, "r1", ledger.Filter{States: []access.ChangeState{access.Done}})
+			require.NoError(t, err)
+			proven, err := l.ProvenLines(ctx, org, "r1", done)
+			require.NoError(t, err)
+			return proven
+		}
+		require.Len(t, proven(), 2)
+		sound(t, l)
+		n, err := l.Exec(ctx, `UPDATE lines SET edits = REPLACE(edits, 'ann@', 'eve@') WHERE target = 'record'`)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.Contains(t, unexplained(t, l)[0], "the chain speaks of other values")
+		require.Equal(t, map[ledger.Key]bool{{Action: access.Add, Person: add.Person, Target: add.Target}: true},
+			proven())
+	})
+}

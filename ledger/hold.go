@@ -24,15 +24,26 @@ const (
 // ruleAdopt is the guard's rule that asks for approval of the first run. Rejecting that does not reject its lines.
 const ruleAdopt = "adopt"
 
-// Hold is a list of changes that a guard held. An organization has at most one open hold; its lines are the held lines
-// of its run.
+// Lane is what the changes of a hold are about. People decide the lanes one by one.
+type Lane string
+
+// The lanes.
+const (
+	LaneAccess   Lane = ""         // what people may do: memberships, roles, presence
+	LaneIdentity Lane = "identity" // records in SCIM directories
+)
+
+// Hold is a list of changes that a guard held. An organization has at most one open hold in each lane; its lines are
+// the held lines of its run, which are all of one lane.
 type Hold struct {
 	Org      string     `json:"org"`
+	Lane     Lane       `json:"lane,omitempty"`
 	Plan     string     `json:"plan"` // hash over the held lines
 	Run      string     `json:"run"`
 	Adds     int        `json:"adds"`
 	Removals int        `json:"removals"`
 	Adopts   int        `json:"adopts"`
+	Updates  int        `json:"updates,omitempty"`
 	People   int        `json:"people"`
 	Rules    []HoldRule `json:"rules"`
 	Changed  string     `json:"changed,omitempty"` // how it differs from the hold before it
@@ -56,15 +67,14 @@ type numbered struct {
 	number int64
 }
 
-const selectHold = `SELECT number, org, plan, run, adds, removals, adopts, people, rules, changed, opened, decided, decision,
-	by_whom, note FROM holds`
+const selectHold = `SELECT number, org, lane, plan, run, adds, removals, adopts, updates, people, rules, changed, opened,
+	decided, decision, by_whom, note FROM holds`
 
 func scanHold(row scanner) (h numbered, err error) {
 	var opened, decided int64
 	var rules string
-	if err := row.Scan(&h.number, &h.Org, &h.Plan, &h.Run, &h.Adds, &h.Removals, &h.Adopts, &h.People, &rules,
-		&h.Changed,
-		&opened, &decided, &h.Decision, &h.By, &h.Note); err != nil {
+	if err := row.Scan(&h.number, &h.Org, &h.Lane, &h.Plan, &h.Run, &h.Adds, &h.Removals, &h.Adopts, &h.Updates,
+		&h.People, &rules, &h.Changed, &opened, &decided, &h.Decision, &h.By, &h.Note); err != nil {
 		return h, err
 	}
 	h.Opened, h.Decided = fromInstant(opened), fromInstant(decided)
@@ -72,69 +82,103 @@ func scanHold(row scanner) (h numbered, err error) {
 	return h, err
 }
 
-// CurrentHold returns the organization's open hold, or ErrNotFound.
+// CurrentHold returns the organization's open hold in the lane of access, or ErrNotFound.
 func (l *Ledger) CurrentHold(ctx context.Context, org string) (Hold, error) {
-	h, err := current(ctx, l.reads, org)
+	return l.CurrentHoldIn(ctx, org, LaneAccess)
+}
+
+// CurrentHoldIn returns the organization's open hold in a lane, or ErrNotFound.
+func (l *Ledger) CurrentHoldIn(ctx context.Context, org string, lane Lane) (Hold, error) {
+	h, err := current(ctx, l.reads, org, lane)
 	return h.Hold, reading(err, "the open hold", org)
 }
 
-func current(ctx context.Context, d database, org string) (numbered, error) {
-	return first(ctx, d, scanHold, selectHold+` WHERE org = ? AND decision = ''`, org)
+func current(ctx context.Context, d database, org string, lane Lane) (numbered, error) {
+	return first(ctx, d, scanHold, selectHold+` WHERE org = ? AND lane = ? AND decision = ''`, org, string(lane))
 }
 
-// Holds returns at most limit holds (1,000 for 0), the newest first.
+// Holds returns at most limit holds (1,000 for 0) in the lane of access, the newest first.
 func (l *Ledger) Holds(ctx context.Context, org string, limit int) ([]Hold, error) {
+	return l.HoldsIn(ctx, org, LaneAccess, limit)
+}
+
+// HoldsIn returns at most limit holds (1,000 for 0) in a lane, the newest first.
+func (l *Ledger) HoldsIn(ctx context.Context, org string, lane Lane, limit int) ([]Hold, error) {
 	all, err := collect(ctx, l.reads, func(row scanner) (Hold, error) {
 		h, err := scanHold(row)
 		return h.Hold, err
-	}, selectHold+` WHERE org = ? ORDER BY number DESC LIMIT ?`, org, atMost(limit))
+	}, selectHold+` WHERE org = ? AND lane = ? ORDER BY number DESC LIMIT ?`, org, string(lane), atMost(limit))
 	return all, reading(err, "the holds", org)
 }
 
-// OpenHold replaces the open hold. The same plan keeps the open hold with its Opened, and updates the rest. A hold on a
-// plan of a run that people have decided is not opened again by a late repeat.
+// OpenHold replaces the open hold of its lane. The same plan keeps the open hold with its Opened, and updates the rest.
+// A hold on a plan of a run that people have decided is not opened again by a late repeat. A run with an open hold in
+// one lane is refused in another: deciding one would release the lines of both.
 func (l *Ledger) OpenHold(ctx context.Context, h Hold) error {
 	h.Opened = orNow(h.Opened)
 	return l.write(ctx, h.Org, "open the hold on plan "+h.Plan, func(w *write) error {
-		var number int64
-		newest, err := first(ctx, w.database, scanHold, selectHold+` WHERE org = ? ORDER BY number DESC LIMIT 1`, h.Org)
+		number, err := w.nextHold(ctx, h)
+		if err != nil {
+			return err
+		}
+		newest, err := first(ctx, w.database, scanHold,
+			selectHold+` WHERE org = ? AND lane = ? ORDER BY number DESC LIMIT 1`, h.Org, string(h.Lane))
 		switch {
 		case errors.Is(err, ErrNotFound):
-			number = 1
 		case err != nil:
 			return err
 		case newest.Plan == h.Plan && newest.Decision == "":
 			if err := w.touchDoubted(ctx, tableHolds, []any{newest.number}); err != nil {
 				return err
 			}
-			_, err := w.exec(ctx, `UPDATE holds SET run = ?, adds = ?, removals = ?, adopts = ?, people = ?, rules = ?, changed = ?
-				WHERE org = ? AND number = ?`,
-				h.Run, h.Adds, h.Removals, h.Adopts, h.People, list(h.Rules), h.Changed, h.Org, newest.number)
+			_, err := w.exec(ctx, `UPDATE holds SET run = ?, adds = ?, removals = ?, adopts = ?, updates = ?, people = ?, rules = ?,
+				changed = ? WHERE org = ? AND number = ?`, h.Run, h.Adds, h.Removals, h.Adopts, h.Updates, h.People,
+				list(h.Rules), h.Changed, h.Org, newest.number)
 			return err
 		case newest.Plan == h.Plan && newest.Run == h.Run && (newest.Decision == Approve || newest.Decision == Reject):
 			return nil
-		default:
-			number = newest.number + 1
-			if newest.Decision == "" {
-				if err := w.endHold(ctx, newest, Replaced, "", "by plan "+h.Plan, h.Opened); err != nil {
-					return err
-				}
+		case newest.Decision == "":
+			if err := w.endHold(ctx, newest, Replaced, "", "by plan "+h.Plan, h.Opened); err != nil {
+				return err
 			}
 		}
 		if err := w.touch(ctx, tableHolds, []any{number}); err != nil {
 			return err
 		}
-		if _, err := w.exec(ctx, `INSERT INTO holds (org, number, plan, run, adds, removals, adopts, people, rules, changed,
-			opened, decided, decision, by_whom, note) VALUES (`+marks(11)+`, 0, '', '', '')`,
-			h.Org, number, h.Plan, h.Run, h.Adds, h.Removals, h.Adopts, h.People, list(h.Rules), h.Changed,
-			instant(h.Opened)); err != nil {
+		if _, err := w.exec(ctx, `INSERT INTO holds (org, number, lane, plan, run, adds, removals, adopts, updates, people,
+			rules, changed, opened, decided, decision, by_whom, note) VALUES (`+marks(13)+`, 0, '', '', '')`,
+			h.Org, number, string(h.Lane), h.Plan, h.Run, h.Adds, h.Removals, h.Adopts, h.Updates, h.People,
+			list(h.Rules), h.Changed, instant(h.Opened)); err != nil {
 			return err
 		}
-		return w.append(ctx, Entry{At: h.Opened, Kind: EntryHoldOpened, Run: h.Run, Body: body(map[string]any{
-			"plan": h.Plan, "adds": h.Adds, "removals": h.Removals, "adopts": h.Adopts, "people": h.People,
-			"rules": h.Rules, "changed": h.Changed,
-		})})
+		opened := h.inLane(map[string]any{"plan": h.Plan, "adds": h.Adds, "removals": h.Removals, "adopts": h.Adopts,
+			"people": h.People, "rules": h.Rules, "changed": h.Changed})
+		if h.Updates > 0 {
+			opened["updates"] = h.Updates
+		}
+		return w.append(ctx, Entry{At: h.Opened, Kind: EntryHoldOpened, Run: h.Run, Body: body(opened)})
 	})
+}
+
+// nextHold returns the number of the organization's next hold.
+func (w *write) nextHold(ctx context.Context, h Hold) (int64, error) {
+	var number, elsewhere int64
+	err := w.each(ctx, func(row scanner) error { return row.Scan(&number, &elsewhere) },
+		`SELECT COALESCE(MAX(number), 0) + 1, COUNT(CASE WHEN decision = '' AND run = ? AND lane <> ? THEN 1 END)
+		FROM holds WHERE org = ?`, h.Run, string(h.Lane), w.org)
+	if err == nil && elsewhere > 0 {
+		err = fmt.Errorf("run %s has an open hold in another lane: hold the changes of lane %q in a run of their own",
+			h.Run, h.Lane)
+	}
+	return number, err
+}
+
+// inLane adds the lane to an entry's body; entries of the lane of access are as they were when it was the only one.
+func (h Hold) inLane(entry map[string]any) map[string]any {
+	if h.Lane != LaneAccess {
+		entry["lane"] = h.Lane
+	}
+	return entry
 }
 
 // endHold records how a hold ended, in its row and in the chain.
@@ -146,32 +190,39 @@ func (w *write) endHold(ctx context.Context, h numbered, decision, by, note stri
 		decision, by, note, instant(at), w.org, h.number); err != nil {
 		return err
 	}
-	return w.append(ctx, Entry{At: at, Kind: EntryHoldDecided, Run: h.Run, Body: body(map[string]any{
+	return w.append(ctx, Entry{At: at, Kind: EntryHoldDecided, Run: h.Run, Body: body(h.inLane(map[string]any{
 		"plan": h.Plan, "decision": decision, "by": by, "note": note,
-	})})
+	}))})
 }
 
-// DecideHold approves or rejects the open hold, which must be of exactly that plan, and returns it as decided. Approved
-// lines become Planned. Rejected ones become Rejected and are remembered, so that they are not planned again until what
-// asked for them has gone (see Page.Lift); not so when the hold asked for consent to the first run.
+// DecideHold is DecideHoldIn for the lane of access.
+func (l *Ledger) DecideHold(ctx context.Context, org, plan, decision, by, note string, at time.Time) (Hold, error) {
+	return l.DecideHoldIn(ctx, org, LaneAccess, plan, decision, by, note, at)
+}
+
+// DecideHoldIn approves or rejects the open hold of a lane, which must be of exactly that plan, and returns it as
+// decided. Approved lines become Planned. Rejected ones become Rejected and are remembered, so that they are not
+// planned again until what asked for them has gone (see Page.Lift); not so when the hold asked for consent to the first
+// run.
 //
 // Repeating the decision on the plan decided last returns it again. ErrNotOpen: another plan waits, or none.
-func (l *Ledger) DecideHold(ctx context.Context, org, plan, decision, by, note string, at time.Time) (Hold, error) {
+func (l *Ledger) DecideHoldIn(ctx context.Context, org string, lane Lane, plan, decision, by, note string,
+	at time.Time) (Hold, error) {
 	if decision != Approve && decision != Reject {
 		return Hold{}, fmt.Errorf("ledger: decide the hold on plan %s (organization %s): %q is no decision: write %s or %s", plan, org, decision, Approve, Reject)
 	}
 	at = orNow(at)
 	var decided numbered
 	err := l.write(ctx, org, decision+" the hold on plan "+plan, func(w *write) error {
-		open, err := current(ctx, w.database, org)
+		open, err := current(ctx, w.database, org, lane)
 		if errors.Is(err, ErrNotFound) {
-			return w.repeated(ctx, plan, decision, "no hold is open", &decided)
+			return w.repeated(ctx, lane, plan, decision, "no hold is open", &decided)
 		}
 		if err != nil {
 			return err
 		}
 		if open.Plan != plan {
-			return w.repeated(ctx, plan, decision, "the open hold is on plan "+open.Plan, &decided)
+			return w.repeated(ctx, lane, plan, decision, "the open hold is on plan "+open.Plan, &decided)
 		}
 		if err := w.touch(ctx, tableHolds, []any{open.number}); err != nil {
 			return err
@@ -196,9 +247,9 @@ func (l *Ledger) DecideHold(ctx context.Context, org, plan, decision, by, note s
 }
 
 // repeated finds the decision on the plan that this call repeats, or returns an error.
-func (w *write) repeated(ctx context.Context, plan, decision, why string, decided *numbered) error {
-	was, err := first(ctx, w.database, scanHold, selectHold+` WHERE org = ? AND plan = ? ORDER BY number DESC LIMIT 1`,
-		w.org, plan)
+func (w *write) repeated(ctx context.Context, lane Lane, plan, decision, why string, decided *numbered) error {
+	was, err := first(ctx, w.database, scanHold,
+		selectHold+` WHERE org = ? AND lane = ? AND plan = ? ORDER BY number DESC LIMIT 1`, w.org, string(lane), plan)
 	if err == nil && was.Decision == decision {
 		*decided = was
 		return nil
@@ -236,21 +287,28 @@ func (w *write) rejectHeld(ctx context.Context, h numbered, at time.Time) error 
 		return err
 	}
 	if _, err := w.exec(ctx, `INSERT INTO rejections (org, person, target, action, group_id, email, reasons, sources, loses,
-		held_by, answer, at)
-		SELECT org, person, target, action, group_id, email, reasons, sources, loses, held_by, answer, CAST(? AS BIGINT)
+		held_by, answer, edits, at)
+		SELECT org, person, target, action, group_id, email, reasons, sources, loses, held_by, answer, edits,
+			CAST(? AS BIGINT)
 		FROM lines WHERE org = ? AND run = ? AND state = 'held'
 		ON CONFLICT (org, person, target, action) DO UPDATE SET group_id = excluded.group_id, email = excluded.email,
 			reasons = excluded.reasons, sources = excluded.sources, loses = excluded.loses, held_by = excluded.held_by,
-			answer = excluded.answer, at = excluded.at`, instant(at), w.org, h.Run); err != nil {
+			answer = excluded.answer, edits = excluded.edits, at = excluded.at`,
+		instant(at), w.org, h.Run); err != nil {
 		return err
 	}
 	return w.moveHeld(ctx, h.Run, access.Rejected, at)
 }
 
-// CloseHold ends the open hold, if there is one, because nothing is held any more, for the reason why.
+// CloseHold is CloseHoldIn for the lane of access.
 func (l *Ledger) CloseHold(ctx context.Context, org, why string) error {
+	return l.CloseHoldIn(ctx, org, LaneAccess, why)
+}
+
+// CloseHoldIn ends the open hold of a lane, if there is one, because nothing is held any more, for the reason why.
+func (l *Ledger) CloseHoldIn(ctx context.Context, org string, lane Lane, why string) error {
 	return l.write(ctx, org, "close the hold", func(w *write) error {
-		open, err := current(ctx, w.database, org)
+		open, err := current(ctx, w.database, org, lane)
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}

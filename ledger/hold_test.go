@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,4 +116,105 @@ func TestOneHoldIsOpenAtATime(t *testing.T) {
 		require.Equal(t, []string{"hold-opened", "hold-decided", "hold-opened", "hold-decided", "hold-opened"},
 			kinds(t, l))
 	})
+}
+
+func TestHoldsOfLanes(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		ctx := t.Context()
+		first, _ := stopped(t, l, "r1", "share", noon)
+		update := access.Change{Person: person(3).ID, Target: "record", Action: access.Update, State: access.Held,
+			Edits: []access.Edit{{Attribute: "title", From: "Dev", To: "Lead"}}, At: noon}
+		plan(t, l, "i1", update)
+		identity := ledger.Hold{Org: org, Lane: ledger.LaneIdentity, Plan: "plan-i1", Run: "i1", Updates: 1, People: 1,
+			Opened: minutes(1)}
+		require.NoError(t, l.OpenHold(ctx, identity))
+		same := identity
+		same.Run = "r1"
+		require.ErrorContains(t, l.OpenHold(ctx, same), "in a run of their own")
+		open := func(lane ledger.Lane) ledger.Hold {
+			t.Helper()
+			h, err := l.CurrentHoldIn(ctx, org, lane)
+			require.NoError(t, err)
+			return h
+		}
+		require.Equal(t, "plan-r1", open(ledger.LaneAccess).Plan)
+		require.Equal(t, identity, open(ledger.LaneIdentity))
+		current, err := l.CurrentHold(ctx, org)
+		require.NoError(t, err)
+		require.Equal(t, first.Plan, current.Plan)
+
+		_, err = l.DecideHold(ctx, org, "plan-i1", ledger.Approve, "carol", "", minutes(2))
+		require.ErrorIs(t, err, ledger.ErrNotOpen, "it is of another lane")
+		_, err = l.DecideHold(ctx, org, "plan-r1", ledger.Approve, "carol", "", minutes(2))
+		require.NoError(t, err)
+		require.Equal(t, "plan-i1", open(ledger.LaneIdentity).Plan)
+		line, err := l.Line(ctx, org, "i1", person(3).ID, "record")
+		require.NoError(t, err)
+		require.Equal(t, update, line, "what was approved is the other lane")
+		for range 2 {
+			decided, err := l.DecideHoldIn(ctx, org, ledger.LaneIdentity, "plan-i1", ledger.Reject, "carol", "",
+				minutes(3))
+			require.NoError(t, err)
+			require.Equal(t, ledger.LaneIdentity, decided.Lane)
+		}
+		require.Equal(t, update.Edits, state(t, l, person(3).ID).Rejected[0].Edits)
+		second := identity
+		second.Plan, second.Run = "plan-i2", "i2"
+		require.NoError(t, l.OpenHold(ctx, second))
+		require.NoError(t, l.CloseHold(ctx, org, "of the other lane"))
+		require.Equal(t, "plan-i2", open(ledger.LaneIdentity).Plan)
+		require.NoError(t, l.CloseHoldIn(ctx, org, ledger.LaneIdentity, "nothing is held"))
+		for lane, want := range map[ledger.Lane][]string{ledger.LaneAccess: {"plan-r1"},
+			ledger.LaneIdentity: {"plan-i2", "plan-i1"}} {
+			all, err := l.HoldsIn(ctx, org, lane, 0)
+			require.NoError(t, err)
+			var plans []string
+			for _, h := range all {
+				plans = append(plans, h.Plan)
+			}
+			require.Equal(t, want, plans)
+		}
+		all, err := l.Holds(ctx, org, 0)
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		lanes := map[string]int{}
+		for _, e := range entries(t, l, 0) {
+			var said struct{ Lane, Updates json.RawMessage }
+			require.NoError(t, json.Unmarshal(e.Body, &said))
+			lanes[e.Kind+" "+string(said.Lane)+string(said.Updates)]++
+		}
+		require.Equal(t, map[string]int{"hold-opened ": 1, "hold-decided ": 1, `hold-opened "identity"1`: 2,
+			`hold-decided "identity"`: 2}, lanes)
+		sound(t, l)
+		_, err = l.Exec(ctx, `UPDATE holds SET lane = '' WHERE plan = 'plan-i2'`)
+		require.NoError(t, err)
+		require.Contains(t, unexplained(t, l)[0], "it is not as entry")
+	})
+}
+
+// TestHoldInTheLaneOfAccessIsRecordedAsBefore: the hashes of rows and the entries' bodies are those of ledgers from
+// before there were lanes.
+func TestHoldInTheLaneOfAccessIsRecordedAsBefore(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		stopped(t, l, "r1", "share", noon)
+		_, err := l.DecideHold(t.Context(), org, "plan-r1", ledger.Reject, "carol", "CHG-12", minutes(1))
+		require.NoError(t, err)
+		all, err := l.Entries(t.Context(), org, 0, 0)
+		require.NoError(t, err)
+		var bodies []string
+		for _, e := range all {
+			bodies = append(bodies, strings.Replace(string(e.Body), `"v":3`, `"v":2`, 1))
+		}
+		require.Equal(t, beforeLanes, bodies)
+	})
+}
+
+// beforeLanes is what a Castellan without lanes wrote for the same hold.
+var beforeLanes = []string{
+	`{"adds":0,"adopts":0,"changed":"","people":1,"plan":"plan-r1","removals":1,"rules":[{"rule":"share","scope":"group:dev","detail":"1 of 2"}]}`,
+	`{"v":2,"rows":[["holds","1","9iJr7KV_-ASUUJ1b9jhdj_y1-dMob27-"]]}`,
+	`{"by":"carol","decision":"reject","note":"CHG-12","plan":"plan-r1"}`,
+	`{"v":2,"rows":[["holds","1","F9Lwm30Jsd3Rg8kYmR_hz4qLm4eD3uUc"],["rejections","id-00002","group:dev","remove","B7pJLTOhEwnFRl-S14gnzBiklOTCMGE7"]]}`,
 }

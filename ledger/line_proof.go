@@ -9,8 +9,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// ProvenLines returns which of a run's done lines were written according to the chain: with the same action, and the
-// same group.
+// ProvenLines returns which of a run's done lines were written according to the chain: with the same action, group and
+// values.
 func (l *Ledger) ProvenLines(ctx context.Context, org, run string, lines []access.Change) (map[Key]bool, error) {
 	written := map[Key]bool{}
 	for _, some := range chunks(lines) {
@@ -36,7 +36,8 @@ func (l *Ledger) provenLines(ctx context.Context, org, run string, lines []acces
 	}
 	for _, c := range lines {
 		for _, e := range entries[writeOf(run, c)] {
-			if inPlace[e.seq] && e.groupID == c.GroupID && c.State == access.Done {
+			if inPlace[e.seq] && e.groupID == c.GroupID && e.edits == editsDigest(c.Edits) &&
+				c.State == access.Done {
 				written[Key{c.Action, c.Person, c.Target}] = true
 			}
 		}
@@ -59,6 +60,7 @@ func writeOf(run string, c access.Change) lineWrite {
 type writeEntry struct {
 	seq     int64
 	groupID string
+	edits   string
 }
 
 // changeEntries returns the entries about writes of the run ("": of any) that were done; of the people of the lines,
@@ -74,7 +76,7 @@ func changeEntries(ctx context.Context, d database, org, run string,
 		var is changeBody
 		if json.Unmarshal(e.Body, &is) == nil && is.State == access.Done {
 			key := lineWrite{e.Run, e.Person, e.Target, is.Action}
-			entries[key] = append(entries[key], writeEntry{e.Seq, is.GroupID})
+			entries[key] = append(entries[key], writeEntry{e.Seq, is.GroupID, is.Edits})
 		}
 		return nil
 	}
@@ -124,7 +126,12 @@ func (v *rowsVerifier) lines(ctx context.Context) error {
 	var last RunLine
 	for {
 		some, err := collect(ctx, v.database, func(row scanner) (is RunLine, err error) {
-			return is, row.Scan(&is.Run, &is.Person, &is.Target, &is.Action)
+			var edits string
+			if err := row.Scan(&is.Run, &is.Person, &is.Target, &is.Action, &edits); err != nil {
+				return is, err
+			}
+			is.Edits, err = fromList[access.Edit](edits)
+			return is, err
 		}, doneLines, v.org, last.Person, last.Run, string(last.Target), rowsAtOnce)
 		if err != nil || len(some) == 0 {
 			return err
@@ -139,9 +146,13 @@ func (v *rowsVerifier) lines(ctx context.Context) error {
 			return err
 		}
 		for _, is := range some {
-			if len(written[writeOf(is.Run, is.Change)]) == 0 {
-				v.check.name(&recordedTable{name: "lines"}, []string{is.Run, is.Person, string(is.Target)},
-					"it is done, and no entry of the chain says so")
+			key := []string{is.Run, is.Person, string(is.Target)}
+			entries := written[writeOf(is.Run, is.Change)]
+			switch sum := editsDigest(is.Edits); {
+			case len(entries) == 0:
+				v.check.name(&recordedTable{name: "lines"}, key, "it is done, and no entry of the chain says so")
+			case !slices.ContainsFunc(entries, func(e writeEntry) bool { return e.edits == sum }):
+				v.check.name(&recordedTable{name: "lines"}, key, "it is done, and the chain speaks of other values")
 			}
 		}
 		v.beat(v.after)
@@ -150,5 +161,5 @@ func (v *rowsVerifier) lines(ctx context.Context) error {
 
 // doneLines has the states in the form of the index lines_written, and goes person by person, which is how their
 // entries are found.
-const doneLines = `SELECT run, person, target, action FROM lines WHERE state IN ('sent', 'done', 'already') AND state = 'done'
+const doneLines = `SELECT run, person, target, action, edits FROM lines WHERE state IN ('sent', 'done', 'already') AND state = 'done'
 	AND org = ? AND (person, run, target) > (?, ?, ?) ORDER BY person, run, target LIMIT ?`

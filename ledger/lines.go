@@ -25,7 +25,8 @@ type Filter struct {
 	Limit   int                  // 0: 1,000
 }
 
-// Lines returns lines of a run's plan: adds, adopts, then removals; within these by person and target, byte by byte.
+// Lines returns lines of a run's plan: adds, adopts and updates, then removals; within these by person and target, byte
+// by byte.
 func (l *Ledger) Lines(ctx context.Context, org, run string, f Filter) ([]access.Change, error) {
 	query, args := linesQuery(org, run, f)
 	lines, err := collect(ctx, l.reads, scanChange, query, args...)
@@ -177,10 +178,10 @@ func (w *write) insertLines(ctx context.Context, run string, changes []access.Ch
 		rows[i] = []any{w.org, run, c.Person, string(c.Target), rank(c.Action), string(c.Action), c.GroupID, c.Email,
 			string(c.State),
 			list(c.Reasons), list(c.Sources), list(c.Loses), list(c.HeldBy), c.Answer, instant(c.At),
-			flag(c.Lapse()), flag(access.HasKind(c.Reasons, access.ReasonGrant))}
+			flag(c.Lapse()), flag(access.HasKind(c.Reasons, access.ReasonGrant)), list(c.Edits)}
 	}
 	return w.execRows(ctx, `INSERT INTO lines (org, run, person, target, rank, action, group_id, email, state, reasons, sources,
-		loses, held_by, answer, at, lapse, granted, attempts) VALUES`, marks(17)+", 0", `ON CONFLICT (org, run, person, target) DO NOTHING`, rows)
+		loses, held_by, answer, at, lapse, granted, edits, attempts) VALUES`, marks(18)+", 0", `ON CONFLICT (org, run, person, target) DO NOTHING`, rows)
 }
 
 // rank returns the order of the actions in a listing: access is given before it is removed.
@@ -188,22 +189,22 @@ func rank(action access.Action) int {
 	switch action {
 	case access.Add:
 		return 0
-	case access.Adopt:
+	case access.Adopt, access.Update:
 		return 1
 	default:
 		return 2
 	}
 }
 
-const changeColumns = `person, target, action, group_id, email, state, reasons, sources, loses, held_by, answer, verified, settling, at`
+const changeColumns = `person, target, action, group_id, email, state, reasons, sources, loses, held_by, edits, answer, verified, settling, at`
 
 const selectChange = `SELECT ` + changeColumns + ` FROM lines`
 
 func scanChange(row scanner) (c access.Change, err error) {
-	var reasons, sources, loses, heldBy string
+	var reasons, sources, loses, heldBy, edits string
 	var at int64
 	if err := row.Scan(&c.Person, &c.Target, &c.Action, &c.GroupID, &c.Email, &c.State, &reasons, &sources,
-		&loses, &heldBy,
+		&loses, &heldBy, &edits,
 		&c.Answer, &c.Verified, &c.Settling, &at); err != nil {
 		return c, err
 	}
@@ -217,7 +218,10 @@ func scanChange(row scanner) (c access.Change, err error) {
 	if c.Loses, err = fromList[string](loses); err != nil {
 		return c, err
 	}
-	c.HeldBy, err = fromList[string](heldBy)
+	if c.HeldBy, err = fromList[string](heldBy); err != nil {
+		return c, err
+	}
+	c.Edits, err = fromList[access.Edit](edits)
 	return c, err
 }
 

@@ -439,3 +439,21 @@ func TestMigrateTakesTheReasonsOfDecidedItemsApart(t *testing.T) {
 		}
 	})
 }
+
+// TestMigrateGivesHoldsALane: what an older Castellan recorded is explained as before, and its hold stays open.
+func TestMigrateGivesHoldsALane(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		eventful(t, l)
+		hold, _ := stopped(t, l, "r9", "share", noon)
+		require.NoError(t, l.DownTo(t.Context(), 23))
+		_, err := l.Exec(t.Context(), `UPDATE holds SET decision = '' WHERE plan = 'plan-1'`)
+		require.Error(t, err, "one open hold in all")
+		require.NoError(t, l.Up(t.Context()))
+		open, err := l.CurrentHold(t.Context(), org)
+		require.NoError(t, err)
+		require.Equal(t, hold, open)
+		sound(t, l)
+		require.Len(t, state(t, l, person(8).ID).Rejected, 1)
+	})
+}

@@ -23,6 +23,7 @@ type recordedTable struct {
 	key     []string // the rest of its primary key, after org
 	number  []bool   // which of them are numbers
 	columns []string // the others that the chain covers
+	later   []string // columns added later: covered where they are neither empty nor 0, so that old hashes stay right
 	derived string   // a column computed from these, for an index; "": none
 	derive  func(columns []string) string
 	only    string // a condition on the rows that are recorded; "": all
@@ -35,12 +36,12 @@ type recordedTable struct {
 var recordedTables = []*recordedTable{
 	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems,
 	tableEvents, tableRulings, tablePolicyNames,
-	tableRemovalEvents,
+	tableRemovalEvents, tableBindings,
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks,
 }
 
 // recordVersion is the version of the record: it grows whenever tables are added to those above. See [write.recordOld].
-const recordVersion = 2
+const recordVersion = 3
 
 var (
 	tableOrganizations = &recordedTable{name: "organizations",
@@ -49,7 +50,8 @@ var (
 		columns: []string{"since"}}
 	tableHolds = &recordedTable{name: "holds", key: []string{"number"}, number: []bool{true},
 		columns: []string{"plan", "run", "adds", "removals", "adopts", "people", "rules", "changed", "opened",
-			"decided", "decision", "by_whom", "note"}}
+			"decided", "decision", "by_whom", "note"},
+		later: []string{"lane", "updates"}}
 	tableRules = &recordedTable{name: "rules", key: []string{"rule"}, number: []bool{false},
 		columns: []string{"name", "seen", "lines", "seen_at", "seen_run", "released", "by_whom"}}
 	tableGrants = &recordedTable{name: "grants", key: []string{"id"}, number: []bool{false},
@@ -77,13 +79,17 @@ var (
 	tableRemovalEvents = &recordedTable{name: "removal_events", key: []string{"person", "what"},
 		number: []bool{false, false}, since: 2,
 		columns: []string{"at", "action"}}
+	tableBindings = &recordedTable{name: "bindings", key: []string{"provision", "source", "key"},
+		number: []bool{false, false, false}, since: 3,
+		columns: []string{"bound", "account", "since", "by_whom"}}
 	tableMarks = &recordedTable{name: "marks", key: []string{"person", "rule"}, number: []bool{false, false}, since: 2,
 		columns: []string{"since", "told"}}
 	tableSuspensions = &recordedTable{name: "suspensions", key: []string{"person"}, number: []bool{false}, since: 2,
 		columns: []string{"since", "run", "reasons"}}
 	tableRejections = &recordedTable{name: "rejections", key: []string{"person", "target", "action"},
 		number: []bool{false, false, false},
-		since:  2, columns: []string{"group_id", "reasons", "sources", "loses", "held_by", "answer", "at"}}
+		since:  2, columns: []string{"group_id", "reasons", "sources", "loses", "held_by", "answer", "at"},
+		later: []string{"edits"}}
 	tableCounts = &recordedTable{name: "source_counts", key: []string{"group_id"}, number: []bool{false}, since: 2,
 		columns: []string{"name", "users", "suspect"}}
 	tableTasks = &recordedTable{name: "review_tasks", key: []string{"review", "stage", "reviewer", "n"},
@@ -390,7 +396,7 @@ func (t *recordedTable) selectRows() string {
 	if t.derived != "" {
 		derived = t.derived
 	}
-	return `SELECT ` + strings.Join(slices.Concat(t.key, t.columns, []string{derived, "entry", only}), ", ") +
+	return `SELECT ` + strings.Join(slices.Concat(t.key, t.columns, t.later, []string{derived, "entry", only}), ", ") +
 		` FROM ` + t.name
 }
 
@@ -412,17 +418,24 @@ func (t *recordedTable) page(ctx context.Context, d database, org string, after 
 }
 
 func (t *recordedTable) scan(row scanner) (r storedRow, err error) {
-	values := make([]string, len(t.key)+len(t.columns))
+	all := make([]string, len(t.key)+len(t.columns)+len(t.later))
 	var derived string
 	var recorded int
-	into := make([]any, 0, len(values)+3)
-	for i := range values {
-		into = append(into, &values[i])
+	into := make([]any, 0, len(all)+3)
+	for i := range all {
+		into = append(into, &all[i])
 	}
 	if err := row.Scan(append(into, &derived, &r.entry, &recorded)...); err != nil {
 		return r, err
 	}
-	r.key = values[:len(t.key)]
+	first := len(t.key) + len(t.columns)
+	values := all[:first:first]
+	for i, column := range t.later {
+		if value := all[first+i]; value != "" && value != "0" {
+			values = append(values, column+"="+value)
+		}
+	}
+	r.key = values[:len(t.key):len(t.key)]
 	if t.derived != "" && derived != t.derive(values[len(t.key):]) {
 		values = append(values, derived) // it was changed past the ledger: no entry has that hash
 	}

@@ -36,6 +36,7 @@ type Counts struct {
 	Adds       int `json:"adds,omitempty"`       // lines of the plan, by action
 	Removals   int `json:"removals,omitempty"`   //
 	Adopts     int `json:"adopts,omitempty"`     //
+	Updates    int `json:"updates,omitempty"`    //
 	Held       int `json:"held,omitempty"`       // lines of the plan that wait for a decision
 	Rejected   int `json:"rejected,omitempty"`   // lines that a person rejected
 	Suppressed int `json:"suppressed,omitempty"` // changes left out of the plan
@@ -55,7 +56,8 @@ func (c Counts) Plus(d Counts) Counts {
 	return Counts{
 		People: c.People + d.People, Pages: c.Pages + d.Pages, Calls: c.Calls + d.Calls,
 		Adds: c.Adds + d.Adds, Removals: c.Removals + d.Removals, Adopts: c.Adopts + d.Adopts,
-		Held: c.Held + d.Held, Rejected: c.Rejected + d.Rejected, Suppressed: c.Suppressed + d.Suppressed,
+		Updates: c.Updates + d.Updates,
+		Held:    c.Held + d.Held, Rejected: c.Rejected + d.Rejected, Suppressed: c.Suppressed + d.Suppressed,
 		Foreign: c.Foreign + d.Foreign, Done: c.Done + d.Done, Already: c.Already + d.Already,
 		Shortage: c.Shortage + d.Shortage, Refused: c.Refused + d.Refused, Failed: c.Failed + d.Failed,
 		Superseded: c.Superseded + d.Superseded, Verified: c.Verified + d.Verified,

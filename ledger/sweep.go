@@ -135,7 +135,7 @@ func (r *stateReader) rejections(ctx context.Context) error {
 		c, err := scanChange(row)
 		r.of(c.Person, func(s *PersonState) { s.Rejected = append(s.Rejected, c) })
 		return err
-	}, `SELECT person, target, action, group_id, email, 'rejected', reasons, sources, loses, held_by, answer, 0, 0, at
+	}, `SELECT person, target, action, group_id, email, 'rejected', reasons, sources, loses, held_by, edits, answer, 0, 0, at
 		FROM rejections WHERE `+where+` ORDER BY person, target, action`, args...)
 }
 
@@ -244,6 +244,8 @@ func (p Page) counts() Counts {
 			c.Adds++
 		case access.Adopt:
 			c.Adopts++
+		case access.Update:
+			c.Updates++
 		case access.Remove:
 			c.Removals++
 		}
