@@ -166,12 +166,20 @@ func among(keys, column string, values []string, key ...any) (string, []any) {
 	if len(values) == 0 {
 		return "1 = 0", nil
 	}
-	args := make([]any, 0, len(values)*(len(key)+1))
-	for _, v := range values {
-		args = append(append(args, key...), v)
+	rows := make([][]any, len(values))
+	for i, v := range values {
+		rows[i] = append(slices.Clone(key), v)
 	}
-	row := ", (" + marks(len(key)+1) + ")"
-	return "(" + keys + ", " + column + ") IN (VALUES " + strings.Repeat(row, len(values))[2:] + ")", args
+	return amongRows(keys+", "+column, rows)
+}
+
+// amongRows is among for rows that have no columns in common.
+func amongRows(columns string, rows [][]any) (string, []any) {
+	if len(rows) == 0 {
+		return "1 = 0", nil
+	}
+	row := ", (" + marks(len(rows[0])) + ")"
+	return "(" + columns + ") IN (VALUES " + strings.Repeat(row, len(rows))[2:] + ")", slices.Concat(rows...)
 }
 
 // chunks splits a list into pieces that fit into one statement.

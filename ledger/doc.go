@@ -17,6 +17,15 @@
 // bytes that are not, and zero bytes, are replaced before they are stored. No secret belongs here, and none is stored:
 // of an approver's code there is only the hash that the caller gives.
 //
+// # Replicas
+//
+// What identity sources and SCIM directories show is kept in replicas (migration 24). Reads are numbered. Whatever a
+// read shows is there at once; what a complete read does not show is marked as missing, with the read's number and
+// time, and counts as there until that is concluded: no earlier than with the next complete read, some time later, and
+// of people only after a look-up. Marks of a read that did not end are undone before the next one, and nothing is
+// concluded from a suspect one. These are facts that can be read again, so the chain does not cover them. Which account
+// or record an identity is, is a decision: the chain covers the table bindings.
+//
 // # The chain
 //
 // Each entry carries the hash of the one before it. The hash of an entry is

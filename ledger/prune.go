@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,42 @@ func (l *Ledger) Prune(ctx context.Context, org string, before time.Time, limit 
 			AND run IN (SELECT id FROM runs WHERE org = ? AND ended > 0 AND ended < ?) LIMIT ?)`,
 			org, org, org, instant(before), atMost(limit))
 		return err
+	})
+	return removed, err
+}
+
+// PruneSources deletes at most some limit rows (10,000 for 0) of each table of the replicas of sources that are none of
+// those named, and returns how many: none means that none are left. What their identities were bound to is a decision,
+// and stays.
+func (l *Ledger) PruneSources(ctx context.Context, org string, keep []string, limit int) (removed int, err error) {
+	if limit <= 0 {
+		limit = 10_000
+	}
+	err = l.write(ctx, org, "remove what was read of former sources", func(w *write) error {
+		removed = 0
+		for _, table := range []struct{ name, source, key string }{
+			{"source_members", "source", "source, group_key, member"}, {"source_groups", "source", "source, key"},
+			{"identities", "source", "source, key"}, {"replicas", "name", "name"},
+		} {
+			where, args := `org = ?`, []any{org}
+			if table.name == "replicas" {
+				if removed > 0 {
+					break // it goes last, because it numbers the reads that the other rows name
+				}
+				where += ` AND kind = 'source'`
+			}
+			if len(keep) > 0 {
+				kept, names := in(table.source, keep)
+				where, args = where+` AND NOT (`+kept+`)`, append(args, names...)
+			}
+			n, err := w.exec(ctx, `DELETE FROM `+table.name+` WHERE org = ? AND (`+table.key+`) IN (SELECT `+table.key+
+				` FROM `+table.name+` WHERE `+where+` LIMIT ?)`, slices.Concat([]any{org}, args, []any{limit})...)
+			if err != nil {
+				return err
+			}
+			removed += n
+		}
+		return nil
 	})
 	return removed, err
 }
