@@ -37,7 +37,8 @@ func TestLoadDefaults(t *testing.T) {
 	require.Equal(t, 16, worker.CallsInFlight)
 	require.Equal(t, []int{5000, 500, 200, 5000, 4},
 		[]int{worker.Watches, worker.Activities, worker.WorkflowTasks, worker.WorkflowsKept, worker.Pollers})
-	require.Equal(t, config.Secrets{Dir: "/run/secrets/castellan", Of: map[string][]string{}}, worker.Secrets())
+	require.Equal(t, config.Secrets{Dir: "/run/secrets/castellan", Of: map[string][]string{},
+		Hosts: map[string]map[string][]string{}}, worker.Secrets())
 	require.Equal(t, 20*time.Second, worker.DrainTimeout)
 	require.Equal(t, zapcore.InfoLevel, worker.LogLevel)
 	require.Equal(t, config.LogJSON, worker.LogFormat)
@@ -74,9 +75,13 @@ func TestLoadAcceptsAndRefuses(t *testing.T) {
 		"CASTELLAN_POLLERS":            {"2", "100"},
 		"CASTELLAN_REVIEW_CONNECTIONS": {"8", "10000"},
 		"CASTELLAN_SECRETS_DIR":        {"/etc/castellan/keys"},
-		"CASTELLAN_DRAIN_TIMEOUT":      {"0s", "90s", "10m"},
-		"CASTELLAN_LOG_LEVEL":          {"debug", "WARN", "error"},
-		"CASTELLAN_LOG_FORMAT":         {"console", "json"},
+		"CASTELLAN_SECRET_HOSTS": {"acme=env:LDAP@dc1:636", "a=file:/x@y@h+h2:8443 , b=env:CASTELLAN_KEY_B_LDAP@[::1]:636",
+			"acme=env:LDAP@10.0.0.1"},
+		"CASTELLAN_SOURCE_FOLDERS": {"acme=/srv/acme", "acme=/srv/acme,acme=/srv/more, globex=/srv/globex"},
+		"CASTELLAN_SOURCE_CA":      {"/etc/castellan/ca.pem"},
+		"CASTELLAN_DRAIN_TIMEOUT":  {"0s", "90s", "10m"},
+		"CASTELLAN_LOG_LEVEL":      {"debug", "WARN", "error"},
+		"CASTELLAN_LOG_FORMAT":     {"console", "json"},
 	}
 	refused := map[string][]string{
 		"CASTELLAN_LEDGER": {"castellan.db", "file:", "mysql://u:hunter2@db/castellan", "postgres://db",
@@ -96,9 +101,15 @@ func TestLoadAcceptsAndRefuses(t *testing.T) {
 		"CASTELLAN_POLLERS":            {"1", "101", "-1"},
 		"CASTELLAN_REVIEW_CONNECTIONS": {"7", "10001", "-1"},
 		"CASTELLAN_SECRETS_DIR":        {"keys", "./keys"},
-		"CASTELLAN_DRAIN_TIMEOUT":      {"20", "-1s", "11m", "soon"},
-		"CASTELLAN_LOG_LEVEL":          {"loud", "fatal", "panic"},
-		"CASTELLAN_LOG_FORMAT":         {"JSON", "xml"},
+		"CASTELLAN_SECRET_HOSTS": {"acme", "acme=env:LDAP", "acme=hunter2@dc1", "acme=env:LDAP@", "acme=env:LDAP@dc1:",
+			"acme=env:LDAP@dc1:0", "acme=env:LDAP@dc1:65536", "acme=env:LDAP@dc1:ldaps", "acme=env:LDAP@dc1+", "=env:LDAP@dc1",
+			"acme=env:LDAP@https://dc1", "acme=env:LDAP@*.acme.example", "acme=env:LDAP@dc1 dc2",
+			"acme=env:CASTELLAN_REVIEW_KEY@dc1", "acme=file:x@dc1", "acme=env:LDAP@dc1,", "acme=env:LDAP@d\u017f1"},
+		"CASTELLAN_SOURCE_FOLDERS": {"acme", "acme=srv", "acme=/", "acme=/srv/../etc", "/srv", "Acme=/srv", "a=/a,"},
+		"CASTELLAN_SOURCE_CA":      {"ca.pem"},
+		"CASTELLAN_DRAIN_TIMEOUT":  {"20", "-1s", "11m", "soon"},
+		"CASTELLAN_LOG_LEVEL":      {"loud", "fatal", "panic"},
+		"CASTELLAN_LOG_FORMAT":     {"JSON", "xml"},
 	}
 	for name, values := range accepted {
 		for _, value := range values {

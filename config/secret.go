@@ -62,9 +62,13 @@ func (s *Secret) UnmarshalText(text []byte) error {
 //
 // and nothing else. What Of gives to some organizations is theirs alone, whatever its name. So the authors of policies
 // can use neither another organization's secrets nor any others of the machine.
+//
+// Hosts says which of the secrets are for identity sources, and where each may be sent. One that is there is for
+// nothing else, and one that is not is for no source.
 type Secrets struct {
-	Dir string              // absolute
-	Of  map[string][]string // references by organization
+	Dir   string                         // absolute
+	Of    map[string][]string            // references by organization
+	Hosts map[string]map[string][]string // HOST:PORT in lower case, by organization and reference, all of which Of has
 }
 
 // Resolve returns the secret that ref refers to for the organization, without surrounding white space. It reads again
@@ -73,25 +77,51 @@ type Secrets struct {
 // A file must be regular, lie in the folder even after its symbolic links are followed, hold at most 64 KiB, and be one
 // line. Errors give the reference and what to do, never a value.
 func (s Secrets) Resolve(org, ref string) (Secret, error) {
+	return s.resolve(org, ref, clean, func() error {
+		if len(s.Hosts[org][ref]) > 0 {
+			return errors.New("it is an identity source's alone, as CASTELLAN_SECRET_HOSTS says: name another one here")
+		}
+		return nil
+	})
+}
+
+// ResolveFor is Resolve for a secret that an identity source sends to these hosts, each a HOST or HOST:PORT as in the
+// source's URL; the port is 443 where there is none. It returns the secret only if Hosts allows it for all of them, so
+// that whoever may edit a policy cannot have a secret sent elsewhere. A key or certificate may have several lines.
+func (s Secrets) ResolveFor(org, ref string, hosts ...string) (Secret, error) {
+	return s.resolve(org, ref, cleanLines, func() error { return s.checkHosts(org, ref, hosts) })
+}
+
+func (s Secrets) resolve(org, ref string, clean func(string) (string, error), permit func() error) (Secret, error) {
 	kind, rest, _ := strings.Cut(ref, ":")
 	if kind != "env" && kind != "file" {
 		// It may be the secret itself, so it is not quoted.
 		return Secret{}, fmt.Errorf("this is not a secret reference: write %s or file:%s, never the secret itself",
 			EnvReference(org), filepath.Join(s.Dir, org))
 	}
-	root, name, err := s.locate(org, kind, rest)
-	var value string
-	switch {
-	case err != nil:
-	case kind == "env":
-		value, err = fromEnvironment(rest)
-	default:
-		value, err = readSecret(root, name...)
+	value, err := "", permit()
+	if err == nil {
+		value, err = s.read(org, kind, rest)
+	}
+	if err == nil {
+		value, err = clean(value)
 	}
 	if err != nil {
 		return Secret{}, fmt.Errorf("secret %s of organization %s: %w", ref, org, err)
 	}
 	return NewSecret(value), nil
+}
+
+// read returns what the organization's reference refers to, as it is.
+func (s Secrets) read(org, kind, rest string) (string, error) {
+	root, names, err := s.locate(org, kind, rest)
+	switch {
+	case err != nil:
+		return "", err
+	case kind == "env":
+		return fromEnvironment(rest)
+	}
+	return readFile(root, names...)
 }
 
 // EnvReference returns the reference to the environment variable that holds the organization's key.
@@ -146,20 +176,28 @@ func secretMap(pairs []string) (map[string][]string, error) {
 	of := map[string][]string{}
 	for _, pair := range pairs {
 		org, ref, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		kind, rest, _ := strings.Cut(ref, ":")
 		if !orgForm.MatchString(org) {
 			return nil, fmt.Errorf("%.50q is no organization's name", org)
 		}
-		switch {
-		case kind == "env" && envForm.MatchString(rest) &&
-			(strings.HasPrefix(rest, KeyPrefix) || !strings.HasPrefix(rest, "CASTELLAN_")):
-		case kind == "file" && filepath.IsAbs(rest) && filepath.Clean(rest) == rest:
-		default:
+		if !isReference(ref) {
 			return nil, fmt.Errorf("what stands for organization %s is no reference", org)
 		}
 		of[org] = append(of[org], ref)
 	}
 	return of, nil
+}
+
+// isReference reports whether ref is one that may be given to an organization: none to the worker's own settings.
+func isReference(ref string) bool {
+	kind, rest, _ := strings.Cut(ref, ":")
+	switch kind {
+	case "env":
+		return envForm.MatchString(rest) &&
+			(strings.HasPrefix(rest, KeyPrefix) || !strings.HasPrefix(rest, "CASTELLAN_"))
+	case "file":
+		return filepath.IsAbs(rest) && filepath.Clean(rest) == rest
+	}
+	return false
 }
 
 var (
@@ -172,12 +210,21 @@ func fromEnvironment(name string) (string, error) {
 	if !set {
 		return "", errors.New("the worker's environment has no such variable: set it and restart the worker")
 	}
+	return value, nil
+}
+
+// readSecret reads the file of a name in a folder, which holds one line.
+func readSecret(dir, name string) (string, error) {
+	value, err := readFile(dir, name)
+	if err != nil {
+		return "", err
+	}
 	return clean(value)
 }
 
-// readSecret reads the file of the last name in the folders of the others, below dir; os.Root refuses a symbolic link
+// readFile reads the file of the last name in the folders of the others, below dir; os.Root refuses a symbolic link
 // that leads out of any of them.
-func readSecret(dir string, names ...string) (string, error) {
+func readFile(dir string, names ...string) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", readable(err, dir)
@@ -211,7 +258,7 @@ func readSecret(dir string, names ...string) (string, error) {
 	if len(content) > maxSecret {
 		return "", fmt.Errorf("larger than %d KiB: not a secret", maxSecret>>10)
 	}
-	return clean(string(content))
+	return string(content), nil
 }
 
 // readable returns an error that says what to do about the operating system's.
@@ -228,12 +275,21 @@ func readable(err error, dir string) error {
 
 // clean trims what editors and echo add to a secret, and refuses what cannot be one.
 func clean(value string) (string, error) {
+	return trimmed(value, unicode.IsControl, "it must be one line of text")
+}
+
+// cleanLines is clean for what may have several lines.
+func cleanLines(value string) (string, error) {
+	return trimmed(value, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }, "it must be text")
+}
+
+func trimmed(value string, unfit func(rune) bool, says string) (string, error) {
 	value = strings.TrimSpace(strings.TrimPrefix(value, "\ufeff")) // a byte order mark
-	if value == "" {
+	switch {
+	case value == "":
 		return "", errors.New("it is empty")
-	}
-	if strings.ContainsFunc(value, unicode.IsControl) {
-		return "", errors.New("it must be one line of text")
+	case strings.ContainsFunc(value, unfit):
+		return "", errors.New(says)
 	}
 	return value, nil
 }

@@ -3,10 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +46,13 @@ type Worker struct {
 
 	// SecretsOf says which organization may use which reference besides those of its own name; see [Secrets].
 	SecretsOf []string `env:"CASTELLAN_SECRETS" want:"ORGANIZATION=env:NAME or ORGANIZATION=file:/PATH, separated by commas, such as acme=env:ATLASSIAN_KEY: references that policies of that organization may use besides those of its own name"`
+
+	// SecretHosts says to which hosts identity sources may send which secret; see [Secrets.ResolveFor].
+	SecretHosts []string `env:"CASTELLAN_SECRET_HOSTS" want:"ORGANIZATION=env:NAME@HOST:PORT or ORGANIZATION=file:/PATH@HOST:PORT, separated by commas, a + between several hosts, port 443 where none is given, such as acme=file:/run/secrets/castellan/acme/ldap@dc1.acme.example:636: the secrets that identity sources of that organization may use, and where each may be sent"`
+
+	// What else policies' identity sources may use of this machine; see [Worker.Sources].
+	SourceFolders []string `env:"CASTELLAN_SOURCE_FOLDERS" want:"ORGANIZATION=/PATH, separated by commas, such as acme=/srv/castellan/acme: the folders in which identity sources of that organization may read exported files"`
+	SourceCA      string   `env:"CASTELLAN_SOURCE_CA" want:"the absolute path of a PEM file of certificates that identity sources' servers may have besides those that the system trusts"`
 
 	// DrainTimeout is how long a stopping worker lets running calls finish.
 	DrainTimeout time.Duration `env:"CASTELLAN_DRAIN_TIMEOUT" envDefault:"20s" want:"a duration from 0s to 10m, such as 20s"`
@@ -99,7 +108,11 @@ func (w Worker) LedgerURL() (string, error) {
 // Secrets resolves the policy's secret references.
 func (w Worker) Secrets() Secrets {
 	of, _ := secretMap(w.SecretsOf) // rejects has parsed it before
-	return Secrets{Dir: filepath.Clean(w.SecretsDir), Of: of}
+	hosts, _ := hostMap(w.SecretHosts)
+	for org, bound := range hosts {
+		of[org] = slices.AppendSeq(of[org], maps.Keys(bound))
+	}
+	return Secrets{Dir: filepath.Clean(w.SecretsDir), Of: of, Hosts: hosts}
 }
 
 // keepsOwnSecrets reports whether one of the worker's own secrets is in the folder of the organizations' keys.
@@ -170,7 +183,7 @@ func (w Worker) rejects(variable string) bool {
 	case "CASTELLAN_LOG_LEVEL":
 		return !usableLevel(w.LogLevel)
 	}
-	return w.rejectsNotify(variable) || w.rejectsReview(variable)
+	return w.rejectsNotify(variable) || w.rejectsReview(variable) || w.rejectsSources(variable)
 }
 
 func (s Starter) rejects(variable string) bool {

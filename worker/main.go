@@ -80,6 +80,7 @@ type process struct {
 	notifier *notify.Many
 	page     config.ReviewPage
 	pages    *reviews.ReviewPages
+	sources  config.Sources
 	metrics  metrics
 	health   *health
 
@@ -155,6 +156,9 @@ func newProcess(settings config.Worker, log *zap.Logger) (*process, error) {
 	if p.pages, err = pagesOf(p.page); err != nil {
 		return nil, err
 	}
+	if p.sources, err = settings.Sources(); err != nil {
+		return nil, err
+	}
 	p.metrics, err = newMetrics()
 	return p, err
 }
@@ -179,6 +183,11 @@ func (p *process) activities() *activities.Activities {
 				secret, err := secrets.Resolve(org, ref)
 				return secret.Reveal(), err
 			},
+			SourceSecret: func(org, ref string, hosts ...string) (string, error) {
+				secret, err := secrets.ResolveFor(org, ref, hosts...)
+				return secret.Reveal(), err
+			},
+			SourceFolders: p.sources.Folders, SourceCAs: p.sources.CAs,
 		},
 		Schedules: p.temporal, Pages: p.pages,
 	})

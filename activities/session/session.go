@@ -6,6 +6,7 @@ package session
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -36,6 +37,12 @@ type Options struct {
 	Notifier     Notifier                              // sends notices about grants and reviews
 	Now          func() time.Time                      // nil for time.Now
 	Version      string                                // of this program, for evidence
+
+	// SourceSecret resolves the reference of an identity source's secret that is sent to these hosts: each a HOST or
+	// HOST:PORT, port 443 where there is none. It fails unless whoever runs the worker allows it for all of them.
+	SourceSecret  func(org, ref string, hosts ...string) (string, error)
+	SourceFolders map[string][]string // absolute paths in which file sources may read, by organization
+	SourceCAs     *x509.CertPool      // authorities for the certificates of sources' servers; nil: the system's
 }
 
 // Env is shared by all activities of a process.
@@ -49,6 +56,10 @@ type Env struct {
 	baseURL string
 	secret  func(org, ref string) (string, error)
 	http    *http.Client
+
+	sourceSecret  func(org, ref string, hosts ...string) (string, error)
+	sourceFolders map[string][]string
+	sourceCAs     *x509.CertPool
 
 	policies    *lru.Cache[string, *policy.Policy] // by organization and hash
 	bounds      *lru.Cache[string, keptBound]      // by organization and run
@@ -68,6 +79,7 @@ const (
 func NewEnv(o Options) *Env {
 	e := &Env{
 		Ledger: o.Ledger, baseURL: o.AtlassianURL, secret: o.Secret, http: o.HTTP, Now: o.Now,
+		sourceSecret: o.SourceSecret, sourceFolders: o.SourceFolders, sourceCAs: o.SourceCAs,
 		Temporal: o.Temporal, Notifier: o.Notifier, Version: o.Version, paces: map[string]*pace{},
 	}
 	e.policies, _ = lru.New[string, *policy.Policy](policiesKept) // the error is for sizes below one
