@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Source is an identity provider as one policy entry describes it: with its credentials, its scope and its bounds. It
@@ -86,6 +87,8 @@ const (
 	MaxIdentity  = 65536   // bytes of one identity as JSON
 	MaxPeople    = 1000000 // in a source
 	MaxGroups    = 250000  // in a source
+
+	MaxMemberships = 10000000 // in all groups of a source together
 )
 
 // The kinds of failure. errors.Is tells them; the texts of the errors that wrap them say what was wrong and what to do.
@@ -99,3 +102,12 @@ var (
 	ErrMalformed    = errors.New("the source's answer cannot be trusted")
 	ErrInvalid      = errors.New("the source is not configured right")
 )
+
+// PauseOf returns how long a provider asked to be left alone when it failed with err; 0: it did not say.
+func PauseOf(err error) time.Duration {
+	var asks interface{ Pause() time.Duration }
+	if errors.As(err, &asks) {
+		return asks.Pause()
+	}
+	return 0
+}

@@ -32,8 +32,8 @@ type Options struct {
 	// Secret returns the client secret, Certificate a certificate with its RSA private key, both as PEM. One of them.
 	Secret, Certificate func(context.Context) (string, error)
 
-	URL      string // of Graph; default https://graph.microsoft.com; national clouds have others
-	LoginURL string // of the token endpoint; default https://login.microsoftonline.com
+	URL      string // of Graph; default DefaultURL; national clouds have others
+	LoginURL string // of the token endpoint; default DefaultLoginURL
 
 	Filter     string   // $filter over users, for example userType eq 'Member'; empty: everybody
 	Attributes []string // of users, by Graph's names; none: DefaultAttributes
@@ -47,6 +47,12 @@ type Options struct {
 	PlainHTTP bool                                       // allows http to other hosts than loopback
 	Sleep     func(context.Context, time.Duration) error // for the pauses of rate limits, in tests
 }
+
+// The vendor's addresses.
+const (
+	DefaultURL      = "https://graph.microsoft.com"
+	DefaultLoginURL = "https://login.microsoftonline.com"
+)
 
 // DefaultAttributes are read of each user unless Options names others.
 var DefaultAttributes = []string{"userPrincipalName", "mail", "displayName", "givenName", "surname", "jobTitle",
@@ -80,10 +86,10 @@ func New(o Options) (*Reader, error) {
 		return nil, err
 	}
 	if o.URL == "" {
-		o.URL = "https://graph.microsoft.com"
+		o.URL = DefaultURL
 	}
 	if o.LoginURL == "" {
-		o.LoginURL = "https://login.microsoftonline.com"
+		o.LoginURL = DefaultLoginURL
 	}
 	if len(o.Attributes) == 0 {
 		o.Attributes = DefaultAttributes

@@ -157,3 +157,12 @@ func TestChangesBeginsAgainWhenGraphHasForgotten(t *testing.T) {
 	_, _, err = r.Changes(t.Context(), string(bent))
 	require.ErrorIs(t, err, source.ErrMalformed, "a cursor leads to no other host")
 }
+
+func TestReaderCountsGroups(t *testing.T) {
+	d := idp.New(idp.Options{})
+	d.Generate(3, 1, 1)
+	d.Break(idp.Fault{Path: "/v1.0/groups", Times: 1, Short: true})
+	_, err := open(t, d, nil).Read(t.Context(), ignore)
+	require.ErrorIs(t, err, source.ErrIncomplete)
+	require.ErrorContains(t, err, "list groups: ")
+}

@@ -66,9 +66,13 @@ type group struct {
 // groups lists the groups in scope.
 func (r *Reader) groups(ctx context.Context) ([]group, error) {
 	var groups []group
-	_, err := list(ctx, r, rest.Request{Operation: "list groups", Path: "/groups",
+	var listed rest.Unique
+	declared, err := list(ctx, r, rest.Request{Operation: "list groups", Path: "/groups",
 		Query: url.Values{"$select": {"id,displayName,visibility"}, "$top": {strconv.Itoa(mostPeople)}}},
 		func(g group) error {
+			if err := listed.Add(g.ID); err != nil {
+				return fmt.Errorf("entra: list groups: %w", err)
+			}
 			if g.ID == "" || g.Name == "" {
 				return fmt.Errorf("entra: list groups: %w: a group has no key or no name", source.ErrMalformed)
 			}
@@ -82,6 +86,10 @@ func (r *Reader) groups(ctx context.Context) ([]group, error) {
 			groups = append(groups, g)
 			return nil
 		})
+	if err == nil && declared != len(listed.Keys) {
+		err = fmt.Errorf("entra: list groups: %w: Graph counts %d and shows %d: read again", source.ErrIncomplete,
+			declared, len(listed.Keys))
+	}
 	return groups, err
 }
 

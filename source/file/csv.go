@@ -16,11 +16,34 @@ import (
 	"github.com/castellan-io/castellan/source/internal/reading"
 )
 
-const maxHeader = 64 << 10
+const (
+	maxHeader = 64 << 10
+	maxRow    = 1 << 20  // bytes of a row of CSV; one that is longer lacks a quotation mark
+	maxItem   = 64 << 20 // bytes of a person or group of JSON
+)
+
+// portions is a text that is read in portions of bounded size, since one without end would have to be held.
+type portions struct {
+	from io.Reader
+	left int
+}
+
+var errPortion = errors.New("a person or group is larger than what is read at once")
+
+func (p *portions) Read(b []byte) (int, error) {
+	if p.left <= 0 {
+		return 0, errPortion
+	}
+	n, err := p.from.Read(b[:min(len(b), p.left)])
+	p.left -= n
+	return n, err
+}
 
 // table reads CSV row by row.
 type table struct {
 	file    string
+	text    *portions
+	at      int64 // bytes before the row that is read
 	csv     *csv.Reader
 	columns []string
 	before  int // lines above the header
@@ -28,8 +51,8 @@ type table struct {
 
 // newTable reads the header.
 func newTable(file string, text io.Reader, separator rune) (*table, error) {
-	buffered := bufio.NewReaderSize(text, maxHeader)
-	t := &table{file: file}
+	t := &table{file: file, text: &portions{text, maxRow}}
+	buffered := bufio.NewReaderSize(t.text, maxHeader)
 	head, err := buffered.Peek(maxHeader)
 	if err != nil && err != io.EOF {
 		return nil, t.broken(err)
@@ -108,6 +131,7 @@ func (t *table) column(name, what string) (int, error) {
 // next returns the cells of the next row without white space around, and its line; io.EOF at the end. The cells are
 // overwritten by the next call, and keep the whole row in memory.
 func (t *table) next() ([]string, int, error) {
+	t.text.left, t.at = maxRow, t.csv.InputOffset()
 	row, err := t.csv.Read()
 	if err == io.EOF {
 		return nil, 0, io.EOF
@@ -131,6 +155,10 @@ func (t *table) next() ([]string, int, error) {
 }
 
 func (t *table) broken(err error) error {
+	if errors.Is(err, errPortion) {
+		return malformed(t.file, "after byte %d: a row is longer than %d bytes: see whether a quotation mark is missing",
+			t.at, maxRow)
+	}
 	var parse *csv.ParseError
 	if errors.As(err, &parse) {
 		return malformed(t.file, "line %d, byte %d: %w (a cell with a quotation mark is quoted, and the mark doubled)",
@@ -307,6 +335,9 @@ func readGroups(o *opened, separator rune, read *reading.Reading) error {
 			return malformed(o.name, "line %d, column %q: the group's key is empty", line, "group")
 		}
 		g := groups[row[group]]
+		if g == nil && len(order) == source.MaxGroups || o.rows > source.MaxMemberships+source.MaxGroups {
+			return malformed(o.name, "it has more than %d groups or %d members", source.MaxGroups, source.MaxMemberships)
+		}
 		if g == nil {
 			g = &source.Group{Key: strings.Clone(row[group])}
 			groups[g.Key], order = g, append(order, g)

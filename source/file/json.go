@@ -47,10 +47,12 @@ func (k *jsonKey) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 
 // readJSON takes people and groups one by one as they come.
 func readJSON(o *opened, read *reading.Reading) error {
-	d := jsontext.NewDecoder(o.text)
+	text := &portions{o.text, maxItem}
+	d := jsontext.NewDecoder(text)
 	err := members(d, map[string]func() error{
 		"people": func() error {
 			return items(d, func(p jsonPerson) error {
+				text.left = maxItem
 				o.rows++
 				person := source.Identity{Key: string(p.Key), Enabled: p.Enabled, Attributes: p.Attributes}
 				return numbered("person", o.rows, read.Person(person))
@@ -58,6 +60,7 @@ func readJSON(o *opened, read *reading.Reading) error {
 		},
 		"groups": func() error {
 			return items(d, func(g jsonGroup) error {
+				text.left = maxItem
 				o.groups++
 				group := source.Group{Key: string(g.Key), Name: g.Name}
 				if g.Members == nil {

@@ -29,8 +29,8 @@ type Options struct {
 	Subject  string // e-mail address of the administrator for whom the service account acts
 	Customer string // id of the Google account; default my_customer, which is the subject's
 
-	URL      string // of the API; default https://admin.googleapis.com
-	TokenURL string // of the token endpoint; default https://oauth2.googleapis.com/token
+	URL      string // of the API; default DefaultURL
+	TokenURL string // of the token endpoint; default DefaultTokenURL
 
 	Query    string   // over users, in Google's language, for example orgUnitPath='/Staff'; empty: everybody
 	Groups   []string // globs over the e-mail addresses of the groups to read; none: every group
@@ -43,6 +43,12 @@ type Options struct {
 	PlainHTTP bool                                       // allows http to other hosts than loopback
 	Sleep     func(context.Context, time.Duration) error // for the pauses of rate limits, in tests
 }
+
+// The vendor's addresses.
+const (
+	DefaultURL      = "https://admin.googleapis.com"
+	DefaultTokenURL = "https://oauth2.googleapis.com/token"
+)
 
 const (
 	mostPeople = 500
@@ -69,8 +75,8 @@ func New(o Options) (*Reader, error) {
 	if err := rest.CheckSizes("google", &o.PageSize, mostPeople, &o.InFlight); err != nil {
 		return nil, err
 	}
-	for field, value := range map[*string]string{&o.Customer: "my_customer", &o.URL: "https://admin.googleapis.com",
-		&o.TokenURL: "https://oauth2.googleapis.com/token"} {
+	for field, value := range map[*string]string{&o.Customer: "my_customer", &o.URL: DefaultURL,
+		&o.TokenURL: DefaultTokenURL} {
 		if *field == "" {
 			*field = value
 		}

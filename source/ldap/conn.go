@@ -20,6 +20,9 @@ import (
 
 const maxAnswer = 256 << 20 // bytes of one answer
 
+// The library would make room for whatever size a server claims, even before TLS.
+func init() { ber.MaxPacketLengthBytes = maxAnswer }
+
 // conn is a connection that is bound as the account. It ends with the context it was made with.
 type conn struct {
 	ldap    *ldap.Conn

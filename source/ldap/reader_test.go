@@ -532,3 +532,34 @@ func TestConnectToNobody(t *testing.T) {
 	_, err = read(t, Options{URL: "ldap://" + listener.Addr().String(), Base: "dc=acme"})
 	require.ErrorIs(t, err, source.ErrUnavailable)
 }
+
+// TestAnswersThatClaimToBeLarge: room for an answer is made as it comes, even of a server before TLS, which could be
+// anybody's.
+func TestAnswersThatClaimToBeLarge(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = conn.Read(make([]byte, 100))
+		_, _ = conn.Write([]byte("\x30\x84\x7f\xff\xff\xf0\x04\x84\x7f\xff\xff\x00"))
+		_, _ = conn.Read(make([]byte, 100)) // until the reader gives up
+	}()
+	_, err = read(t, Options{URL: "ldap://" + listener.Addr().String(), StartTLS: true, Base: "dc=acme"})
+	require.ErrorContains(t, err, "greater than maximum")
+}
+
+func TestReadOfEmptyPagesEnds(t *testing.T) {
+	fake := newFake(t)
+	fake.search = func(number int, q *fakeSearch) bool {
+		q.done(ldap.LDAPResultSuccess, "", &ldap.ControlPaging{Cookie: fmt.Append(nil, number)})
+		return true
+	}
+	_, err := read(t, fake.options(false))
+	require.ErrorIs(t, err, source.ErrMalformed)
+	require.ErrorContains(t, err, "pages without an entry")
+}

@@ -29,6 +29,7 @@ type query struct {
 func (r *Reader) pages(ctx context.Context, c *conn, q query, show func([]*ldap.Entry) error) error {
 	seen := map[string]bool{}
 	var cookie []byte
+	empty := 0
 	for coming := c.page(ctx, q, nil); ; {
 		answer := <-coming
 		if answer.err != nil {
@@ -40,6 +41,12 @@ func (r *Reader) pages(ctx context.Context, c *conn, q query, show func([]*ldap.
 		next, err := c.checkPage(q, cookie, answer.result, seen)
 		if err != nil {
 			return err
+		}
+		if empty++; len(answer.result.Entries) > 0 {
+			empty = 0
+		}
+		if empty > maxEmpty {
+			return c.fail(source.ErrMalformed, "%s: more than %d pages without an entry", q.what, maxEmpty)
 		}
 		if cookie = next; len(cookie) > 0 {
 			coming = c.page(ctx, q, cookie)
@@ -55,6 +62,9 @@ func (r *Reader) pages(ctx context.Context, c *conn, q query, show func([]*ldap.
 		}
 	}
 }
+
+// maxEmpty is how many pages in a row may hold nobody: a server may look at so many entries that do not match.
+const maxEmpty = 1000
 
 type pageAnswer struct {
 	result *ldap.SearchResult

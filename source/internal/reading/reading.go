@@ -85,7 +85,10 @@ func (r *Reading) Group(g source.Group) error {
 			return fmt.Errorf("%w (of a member of the group %.100q)", err, g.Key)
 		}
 	}
-	r.proof.Memberships += len(g.Members)
+	if r.proof.Memberships += len(g.Members); r.proof.Memberships > source.MaxMemberships {
+		return fmt.Errorf("%w: its groups have more than %d members together: narrow the groups", source.ErrMalformed,
+			source.MaxMemberships)
+	}
 	r.held.Groups = append(r.held.Groups, g)
 	return r.grow(1 + len(g.Members))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -396,4 +397,34 @@ func TestSignJWT(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `{"exp":1,"sub":"a"}`, string(claims))
 	requireSigned(t, key, parts)
+}
+
+// TestClientRepeatsNoPassword: servers may echo what they decoded.
+func TestClientRepeatsNoPassword(t *testing.T) {
+	r := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write([]byte(`{"e":"reader with hunter2 is unknown"}`))
+	})
+	encoded := base64.StdEncoding.EncodeToString([]byte("reader:hunter2"))
+	client := r.client(t, func(o *rest.Options) {
+		o.Credentials = rest.Secret("Basic", give(encoded))
+		o.Explain = func(_ int, body []byte) (string, error) { return string(body), nil }
+	})
+	_, err := client.Do(t.Context(), listUsers, new(any))
+	require.ErrorContains(t, err, "reader with [secret] is unknown")
+}
+
+func TestClientTellsHowLongToWait(t *testing.T) {
+	r := newRecorder(t, func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Query().Get("limit") != "" {
+			w.Header().Set("Retry-After", "3600")
+		}
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	client := r.client(t, func(o *rest.Options) { o.Waits = -1 })
+	_, err := client.Do(t.Context(), listUsers, new(any))
+	require.Equal(t, time.Hour, source.PauseOf(fmt.Errorf("page 2: %w", err)))
+	_, err = client.Do(t.Context(), rest.Request{Path: "/users"}, new(any))
+	require.ErrorIs(t, err, source.ErrRateLimited)
+	require.Zero(t, source.PauseOf(err), "nobody said it")
 }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -60,6 +61,14 @@ func (e *Error) Unwrap() []error {
 		}
 	}
 	return all
+}
+
+// Pause is how long the provider asked to be left alone; 0: it did not say.
+func (e *Error) Pause() time.Duration {
+	if e.guessed {
+		return 0
+	}
+	return e.pause
 }
 
 // grows is how often to double a pause that the provider did not name.
@@ -187,8 +196,12 @@ func pauseOf(h http.Header) time.Duration {
 
 // secretsOf are the texts that no error may repeat.
 func secretsOf(r Request, authorization string) []string {
-	_, token, _ := strings.Cut(authorization, " ")
+	scheme, token, _ := strings.Cut(authorization, " ")
 	secrets := []string{token}
+	if plain, err := base64.StdEncoding.DecodeString(token); err == nil && scheme == "Basic" {
+		_, password, _ := strings.Cut(string(plain), ":")
+		secrets = append(secrets, password)
+	}
 	for name, values := range r.Form {
 		if name != "grant_type" && name != "scope" && name != "client_id" && !strings.HasSuffix(name, "_type") {
 			secrets = append(secrets, values...)
