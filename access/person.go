@@ -31,6 +31,9 @@ type Person struct {
 	Added         time.Time `json:"added,omitzero"` // when the person was added to the organization
 	// Activity says when the person last used each app that they have access to. Nil: the read did not ask for it.
 	Activity []Activity `json:"activity,omitempty"`
+	// Identities are who the person is in identity sources, at most one for each. A source that is not among them knows
+	// nobody who is this person. Nil: it is not known.
+	Identities []Identity `json:"identities,omitempty"`
 }
 
 // Activity is a person's use of one app on one site. With neither Last nor Never it is unknown, which never means that

@@ -39,6 +39,15 @@ type Bound struct {
 	synced        map[string]string      // names of all source groups that the read showed, by id
 	opens         map[string][]string
 	defaults      map[access.Entitlement][]string
+	sourcesKnown  func(source string) error // see condition.Facts
+}
+
+// WithSources returns a copy whose conditions ask identity sources: known returns nil for one whose word on people
+// counts now, and otherwise says why it does not; see condition.Facts. Without it, what sources say is not known.
+func (b *Bound) WithSources(known func(source string) error) *Bound {
+	other := *b
+	other.sourcesKnown = known
+	return &other
 }
 
 // Target is one real group or role, or presence in the organization, that the policy manages.

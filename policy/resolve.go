@@ -324,7 +324,7 @@ func (b *Bound) KeepsMark(a RuleAnswer) bool {
 // Facts returns what the rules' conditions ask of a person.
 func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 	f := condition.Facts{
-		Person: p, Granted: k.Grants, External: b.domains.external(p), Alike: b.Alike,
+		Person: p, Granted: k.Grants, External: b.domains.external(p), SourcesKnown: b.sourcesKnown, Alike: b.Alike,
 		There: func(folded string) bool { return b.there[folded] },
 	}
 	f.Groups, f.Strange = make([]string, 0, len(p.GroupIDs)), p.GroupIDs == nil

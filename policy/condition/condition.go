@@ -63,10 +63,10 @@ func Compile(text string) (*Condition, error) {
 	if given := checked.OutputType(); !given.IsExactType(cel.BoolType) {
 		return nil, &Error{0, fmt.Sprintf("the condition is %s; write one that is true or false", given)}
 	}
-	needs := needsOf(checked)
+	needs := needsOf(checked, text)
 	limits := []cel.ProgramOption{compiledOnce}
 	// anything else takes at most a step for each of its parts, and counting them costs more than that
-	if needs.Comprises {
+	if needs.costly() {
 		limits = evaluationBounds(needs)
 	}
 	program, err := env.Program(checked, limits...)
@@ -141,7 +141,7 @@ func Bounds() []cel.EnvOption {
 
 // EvaluationBounds bound what one evaluation of an expression may cost.
 func EvaluationBounds(checked *cel.Ast) []cel.ProgramOption {
-	return evaluationBounds(needsOf(checked))
+	return evaluationBounds(needsOf(checked, ""))
 }
 
 func evaluationBounds(needs Needs) []cel.ProgramOption {

@@ -24,6 +24,10 @@ type Facts struct {
 	Apps     []AppUse       // that the person has access to; nil: not known
 	External *bool          // whether the person is from outside; nil: not known
 
+	// SourcesKnown returns nil if what an identity source says of people is known: it was read completely, and lately
+	// enough. Otherwise it says why it is not. Nil: of no source.
+	SourcesKnown func(source string) error
+
 	Alike   func(a, b access.Entitlement) bool // says that two names mean a target in common; nil: equal names do
 	There   func(folded string) bool           // says that there is a group of this name; nil: any may be
 	Strange bool                               // the person is in groups whose names are not known

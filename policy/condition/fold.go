@@ -159,7 +159,7 @@ func (f folder) compare(within *variable, function string, operands []ast.Expr) 
 			f.mark(within, textPattern, operands[len(operands)-1])
 			return
 		}
-	case inStandIn, "inAny", "granted", "inactive", "addedWithin", "lastActive", "neverUsed":
+	case inStandIn, "inAny", "granted", "inactive", "addedWithin", "lastActive", "neverUsed", "identified", "attribute":
 		kind = textItself
 	}
 	if kind != textUnknown {
@@ -184,9 +184,16 @@ func (f folder) kindOf(within *variable, e ast.Expr) textKind {
 		for _, one := range e.AsList().Elements() {
 			kind = max(kind, f.kindOf(within, one))
 		}
+	case ast.SelectKind:
+		return f.kindOf(within, e.AsSelect().Operand())
 	case ast.CallKind:
-		if joins(e) {
-			for _, one := range e.AsCall().Args() {
+		switch call := e.AsCall(); {
+		case call.FunctionName() == "attribute":
+			return textItself
+		case call.FunctionName() == operators.Index:
+			return f.kindOf(within, call.Args()[0])
+		case joins(e):
+			for _, one := range call.Args() {
 				kind = max(kind, f.kindOf(within, one))
 			}
 		}

@@ -31,15 +31,18 @@ func helperFunctions() []cel.EnvOption {
 		cel.Function("lastActive", late("lastActive", "last_active", cel.TimestampType, text)),
 		cel.Function("neverUsed", late("neverUsed", "never_used", cel.BoolType, text)),
 		cel.Function("granted", late("granted", "granted_target", cel.BoolType, text)),
+		cel.Function("identified", late("identified", "identified_in", cel.BoolType, text)),
+		cel.Function("attribute", late("attribute", "attribute_in", cel.DynType, text, text)),
 		cel.Macros(
 			cel.GlobalMacro("addedWithin", 1, checkSpan), cel.GlobalMacro("inactive", 1, checkSpan),
 			cel.GlobalMacro("inactive", 2, checkSpan),
 			cel.GlobalMacro("granted", 1, checkTarget),
+			cel.GlobalMacro("identified", 1, checkSource), cel.GlobalMacro("attribute", 2, checkSource),
 		),
 	}
 }
 
-const helperNames = `in("group"), inAny([…]), addedWithin("14d"), inactive("90d"), inactive("90d", "confluence"), lastActive("confluence"), neverUsed("confluence") and granted("directory")`
+const helperNames = `in("group"), inAny([…]), addedWithin("14d"), inactive("90d"), inactive("90d", "confluence"), lastActive("confluence"), neverUsed("confluence"), granted("directory"), identified("source") and attribute("source", "name")`
 
 // helpers returns the functions that ask a person's facts themselves.
 func (s *Subject) helpers() map[string]cel.LateBoundFunction {
@@ -68,6 +71,12 @@ func (s *Subject) helpers() map[string]cel.LateBoundFunction {
 		},
 		"granted": func(_ string, args ...ref.Val) ref.Val {
 			return types.Bool(s.granted(string(args[0].(types.String))))
+		},
+		"identified": func(_ string, args ...ref.Val) ref.Val {
+			return answer(s.identified(string(args[0].(types.String))))
+		},
+		"attribute": func(_ string, args ...ref.Val) ref.Val {
+			return s.attribute(string(args[0].(types.String)), string(args[1].(types.String)))
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package condition
 
 import (
+	"maps"
 	"slices"
 
 	"cel.dev/cel-go/cel"
@@ -19,6 +20,7 @@ type Needs struct {
 	Outside   bool           // which domains are the organization's own
 	Grants    bool           // which grants are in force
 	Roles     bool           // which platform roles the person has
+	Sources   map[string]int // named in identified() and attribute(): characters of the text before the first mention
 	Comprises bool           // it goes through lists: only such conditions can be costly
 	patterns  map[string]int // its regular expressions, with their steps
 	Steps     int            // of all of them together
@@ -31,12 +33,23 @@ func (n Needs) And(o Needs) Needs {
 		Apps:    slices.Concat(n.Apps, o.Apps),
 		Granted: slices.Concat(n.Granted, o.Granted), Grants: n.Grants || o.Grants, Roles: n.Roles || o.Roles,
 		AnyGroup: n.AnyGroup || o.AnyGroup, Activity: n.Activity || o.Activity, Outside: n.Outside ||
-			o.Outside, Comprises: n.Comprises || o.Comprises,
+			o.Outside, Comprises: n.Comprises || o.Comprises, Sources: joined(n.Sources, o.Sources),
 	}
 }
 
+func joined(a, b map[string]int) map[string]int {
+	if a = maps.Clone(a); a == nil {
+		return b
+	}
+	maps.Copy(a, b)
+	return a
+}
+
+// costly reports whether one evaluation may take many steps, which are then counted: what a source says may be long.
+func (n Needs) costly() bool { return n.Comprises || len(n.Sources) > 0 }
+
 // needsOf reads a checked condition.
-func needsOf(checked *cel.Ast) Needs {
+func needsOf(checked *cel.Ast, condition string) Needs {
 	var n Needs
 	ast.PreOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
@@ -47,6 +60,9 @@ func needsOf(checked *cel.Ast) Needs {
 		case ast.CallKind:
 			n.pattern(e)
 			n.call(e.AsCall())
+			n.source(e.AsCall(), func(id int64) int {
+				return Offset(condition, checked.NativeRep().SourceInfo().GetStartLocation(id))
+			})
 		}
 	}))
 	return n
@@ -88,6 +104,21 @@ func (n *Needs) call(call ast.CallExpr) {
 		if written, is := text(args[0]); is {
 			n.spans = append(n.spans, written)
 		}
+	}
+}
+
+// source notes the identity source that a call asks for.
+func (n *Needs) source(call ast.CallExpr, placeOf func(id int64) int) {
+	if name := call.FunctionName(); name != "identified" && name != "attribute" {
+		return
+	}
+	name, _ := text(call.Args()[0])
+	if n.Sources == nil {
+		n.Sources = map[string]int{}
+	}
+	at := placeOf(call.Args()[0].ID())
+	if before, again := n.Sources[name]; !again || at < before {
+		n.Sources[name] = at
 	}
 }
 
