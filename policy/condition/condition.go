@@ -114,7 +114,7 @@ func (c *Condition) Answer(s *Subject) (bool, error) {
 }
 
 func (c *Condition) evaluate(s *Subject) (bool, error) {
-	value, _, err := c.program.Eval(s.activation)
+	value, _, err := c.program.Eval(s)
 	if err != nil {
 		return false, unanswered{err}
 	}

@@ -95,20 +95,15 @@ var (
 type Subject struct {
 	Facts
 	Constants
-	now        time.Time
-	groups     map[string]bool // folded, once somebody asked
-	activation cel.FunctionActivation
+	now    time.Time
+	groups map[string]bool // folded, once somebody asked
 }
+
+var _ cel.FunctionActivation = (*Subject)(nil)
 
 // Ask readies the facts for conditions.
 func (f Facts) Ask(now time.Time, c Constants) *Subject {
-	s := &Subject{Facts: f, Constants: c, now: now}
-	activation, err := cel.FunctionVars(s, s.helpers())
-	if err != nil {
-		panic("policy: facts are an activation and always fit: " + err.Error())
-	}
-	s.activation = activation
-	return s
+	return &Subject{Facts: f, Constants: c, now: now}
 }
 
 // Parent returns nil: nothing is behind the facts.

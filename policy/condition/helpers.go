@@ -44,41 +44,41 @@ func helperFunctions() []cel.EnvOption {
 
 const helperNames = `in("group"), inAny([…]), addedWithin("14d"), inactive("90d"), inactive("90d", "confluence"), lastActive("confluence"), neverUsed("confluence"), granted("directory"), identified("source") and attribute("source", "name")`
 
-// helpers returns the functions that ask a person's facts themselves.
-func (s *Subject) helpers() map[string]cel.LateBoundFunction {
-	return map[string]cel.LateBoundFunction{
-		inStandIn: func(_ string, args ...ref.Val) ref.Val { return answer(s.in(string(args[0].(types.String)))) },
-		"inAny":   func(_ string, args ...ref.Val) ref.Val { return answer(s.inAny(args[0])) },
-		"addedWithin": func(_ string, args ...ref.Val) ref.Val {
-			return answer(s.addedWithin(string(args[0].(types.String))))
-		},
-		"inactive": func(_ string, args ...ref.Val) ref.Val {
-			app := ""
-			if len(args) > 1 {
-				app = string(args[1].(types.String))
-			}
-			return answer(s.inactive(string(args[0].(types.String)), app))
-		},
-		"lastActive": func(_ string, args ...ref.Val) ref.Val {
-			at, err := s.lastActive(string(args[0].(types.String)))
-			if err != nil {
-				return types.WrapErr(err)
-			}
-			return types.Timestamp{Time: at}
-		},
-		"neverUsed": func(_ string, args ...ref.Val) ref.Val {
-			return answer(s.neverUsed(string(args[0].(types.String))))
-		},
-		"granted": func(_ string, args ...ref.Val) ref.Val {
-			return types.Bool(s.granted(string(args[0].(types.String))))
-		},
-		"identified": func(_ string, args ...ref.Val) ref.Val {
-			return answer(s.identified(string(args[0].(types.String))))
-		},
-		"attribute": func(_ string, args ...ref.Val) ref.Val {
-			return s.attribute(string(args[0].(types.String)), string(args[1].(types.String)))
-		},
+// helpers ask a person's facts.
+var helpers = map[string]func(s *Subject, args []ref.Val) ref.Val{
+	inStandIn:     func(s *Subject, args []ref.Val) ref.Val { return answer(s.in(said(args[0]))) },
+	"inAny":       func(s *Subject, args []ref.Val) ref.Val { return answer(s.inAny(args[0])) },
+	"addedWithin": func(s *Subject, args []ref.Val) ref.Val { return answer(s.addedWithin(said(args[0]))) },
+	"inactive": func(s *Subject, args []ref.Val) ref.Val {
+		app := ""
+		if len(args) > 1 {
+			app = said(args[1])
+		}
+		return answer(s.inactive(said(args[0]), app))
+	},
+	"lastActive": func(s *Subject, args []ref.Val) ref.Val {
+		at, err := s.lastActive(said(args[0]))
+		if err != nil {
+			return types.WrapErr(err)
+		}
+		return types.Timestamp{Time: at}
+	},
+	"neverUsed":  func(s *Subject, args []ref.Val) ref.Val { return answer(s.neverUsed(said(args[0]))) },
+	"granted":    func(s *Subject, args []ref.Val) ref.Val { return types.Bool(s.granted(said(args[0]))) },
+	"identified": func(s *Subject, args []ref.Val) ref.Val { return answer(s.identified(said(args[0]))) },
+	"attribute":  func(s *Subject, args []ref.Val) ref.Val { return s.attribute(said(args[0]), said(args[1])) },
+}
+
+// said returns a text that a helper is called with, which the types of the helpers see to.
+func said(v ref.Val) string { return string(v.(types.String)) }
+
+// ResolveFunction returns a helper that asks this person's facts.
+func (s *Subject) ResolveFunction(name string) (cel.LateBoundFunction, bool) {
+	helper, is := helpers[name]
+	if !is {
+		return nil, false
 	}
+	return func(_ string, args ...ref.Val) ref.Val { return helper(s, args) }, true
 }
 
 func answer(is bool, err error) ref.Val {

@@ -83,7 +83,7 @@ func (c *Condition) lookAhead(s *Subject, grants []access.Grant, at time.Time) (
 		holds, err := c.evaluate(s)
 		return outcome{holds, err != nil}, next, true
 	}
-	value, details, err := c.traced.Eval(s.activation)
+	value, details, err := c.traced.Eval(s)
 	is = outcome{value == types.True, err != nil}
 	valueOf := func(id int64) ref.Val {
 		if details == nil || details.State() == nil {
