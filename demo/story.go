@@ -323,7 +323,7 @@ func (d *demo) until(ctx context.Context, want func(messages.OrgSyncState) bool)
 	return state, err
 }
 
-func sourceGroup(ctx context.Context, idp *scim.Client, name string) (scim.Group, error) {
+func sourceGroup(ctx context.Context, idp scim.Writer, name string) (scim.Group, error) {
 	page, err := idp.Groups(ctx, scim.GroupQuery{DisplayName: name})
 	if err != nil {
 		return scim.Group{}, err

@@ -16,12 +16,9 @@ func equals(attribute, value string) string {
 }
 
 func listQuery(filter string, start, count int) url.Values {
-	q := url.Values{"startIndex": {strconv.Itoa(start)}}
+	q := url.Values{"startIndex": {strconv.Itoa(start)}, "count": {strconv.Itoa(count)}}
 	if filter != "" {
 		q.Set("filter", filter)
-	}
-	if count > 0 {
-		q.Set("count", strconv.Itoa(count))
 	}
 	return q
 }

@@ -40,7 +40,7 @@ func (w wireGroup) group() (Group, error) {
 type GroupQuery struct {
 	DisplayName string // exact; "" for all
 	Start       int    // index of the first group, counted from 1; 0 means 1
-	Count       int    // groups on a page; 0 leaves it to the API
+	Count       int    // groups on a page; 0 means MaxPage
 }
 
 // Groups lists groups with their members, one page.
@@ -64,34 +64,34 @@ func (c *Client) Group(ctx context.Context, id string) (Group, error) {
 
 // CreateGroup creates a group; ErrNameTaken if there is one of that name. Beware: for the name of a default or built-in
 // group the API reports success, and the group never appears in the organization.
-func (c *Client) CreateGroup(ctx context.Context, g Group) (Group, error) {
+func (w Writer) CreateGroup(ctx context.Context, g Group) (Group, error) {
 	const operation = "create SCIM group"
 	if strings.TrimSpace(g.DisplayName) == "" {
 		return Group{}, wire.Invalid(pkg, operation, "a group needs a display name")
 	}
 	body := wireGroup{Schemas: []string{schemaGroup}, ExternalID: g.ExternalID, DisplayName: g.DisplayName,
 		Members: members(g.MemberIDs)}
-	return exchange(ctx, c, wire.Request{
+	return exchange(ctx, w.Client, wire.Request{
 		Operation: operation, Method: http.MethodPost, Path: "/Groups", Body: body, Write: true, Conflict: ErrNameTaken,
 	}, wireGroup.group)
 }
 
 // AddMembers adds users to a group, unless they are members already. It returns the group after that.
-func (c *Client) AddMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
-	return c.patchMembers(ctx, "add SCIM members", "add", groupID, userIDs)
+func (w Writer) AddMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
+	return w.patchMembers(ctx, "add SCIM members", "add", groupID, userIDs)
 }
 
 // RemoveMembers removes users from a group. It returns the group after that.
-func (c *Client) RemoveMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
-	return c.patchMembers(ctx, "remove SCIM members", "remove", groupID, userIDs)
+func (w Writer) RemoveMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
+	return w.patchMembers(ctx, "remove SCIM members", "remove", groupID, userIDs)
 }
 
 // ReplaceMembers makes exactly these users the group's members; none empties it. It returns the group after that.
-func (c *Client) ReplaceMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
-	return c.patchMembers(ctx, "replace SCIM members", "replace", groupID, userIDs)
+func (w Writer) ReplaceMembers(ctx context.Context, groupID string, userIDs ...string) (Group, error) {
+	return w.patchMembers(ctx, "replace SCIM members", "replace", groupID, userIDs)
 }
 
-func (c *Client) patchMembers(ctx context.Context, operation, op, groupID string, userIDs []string) (Group, error) {
+func (w Writer) patchMembers(ctx context.Context, operation, op, groupID string, userIDs []string) (Group, error) {
 	path, err := resourcePath(operation, "Groups", groupID)
 	if err != nil {
 		return Group{}, err
@@ -105,20 +105,20 @@ func (c *Client) patchMembers(ctx context.Context, operation, op, groupID string
 			return Group{}, wire.Invalid(pkg, operation, "%q cannot be a user's SCIM id", id)
 		}
 	}
-	return exchange(ctx, c, wire.Request{
-		Operation: operation, Method: http.MethodPatch, Path: path, Body: patchOf(op, "members", members(userIDs)),
-		Write: true,
+	return exchange(ctx, w.Client, wire.Request{
+		Operation: operation, Method: http.MethodPatch, Path: path, Write: true,
+		Body: patchOf(patchOperation{Op: op, Path: "members", Value: members(userIDs)}),
 	}, wireGroup.group)
 }
 
 // DeleteGroup deletes a group here and in the organization: its members lose what only it gave them.
-func (c *Client) DeleteGroup(ctx context.Context, id string) error {
+func (w Writer) DeleteGroup(ctx context.Context, id string) error {
 	const operation = "delete SCIM group"
 	path, err := resourcePath(operation, "Groups", id)
 	if err != nil {
 		return err
 	}
-	return c.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodDelete, Path: path, Write: true})
+	return w.wire.Do(ctx, wire.Request{Operation: operation, Method: http.MethodDelete, Path: path, Write: true})
 }
 
 // members never returns nil: replacing all members by none needs an empty array.

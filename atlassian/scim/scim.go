@@ -1,9 +1,13 @@
 // Package scim is a client of Atlassian's user provisioning API (SCIM 2.0), as the vendor's OpenAPI file of 2023-08-08
-// describes it. Castellan itself does not use it: tests and the demo play the identity provider with it.
+// describes it.
 //
 // Whoever provisions by this API acts as the identity provider: the groups it creates are read-only everywhere else.
 // The directory behind it has its own key and its own user and group IDs, which are not those of the organization's
 // directory; User.AtlassianAccountID links the two. One method is one call, without retries.
+//
+// Castellan writes people's records one attribute at a time. There is no call that replaces a whole record: it would
+// clear what another identity provider wrote beside. Groups are written by tests and the demo, which play the identity
+// provider; Castellan itself never writes a group that is synced.
 package scim
 
 import (
@@ -59,13 +63,23 @@ var (
 
 // The schemas of the messages.
 const (
-	schemaUser  = "urn:ietf:params:scim:schemas:core:2.0:User"
-	schemaGroup = "urn:ietf:params:scim:schemas:core:2.0:Group"
-	schemaPatch = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+	schemaUser       = "urn:ietf:params:scim:schemas:core:2.0:User"
+	schemaGroup      = "urn:ietf:params:scim:schemas:core:2.0:Group"
+	schemaPatch      = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+	schemaEnterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 )
+
+// MaxPage is the most users or groups on a page.
+const MaxPage = 100
 
 // Client calls the API for one SCIM directory. It is safe for use by several goroutines.
 type Client struct{ wire *wire.Client }
+
+// Writer is a client that can also write, which a mere Client cannot.
+type Writer struct{ *Client }
+
+// NewWriter lets a client write.
+func NewWriter(c *Client) Writer { return Writer{c} }
 
 // New checks the options; it calls nothing.
 func New(o Options) (*Client, error) {
@@ -93,6 +107,9 @@ func list[I, T any](ctx context.Context, c *Client, operation, path, filter stri
 		return Page[T]{}, wire.Invalid(pkg, operation, "a start of %d or a count of %d is out of range", start, count)
 	}
 	start = max(start, 1)
+	if count == 0 {
+		count = MaxPage
+	}
 	page := Page[T]{}
 	err := c.wire.Do(ctx, wire.Request{
 		Operation: operation, Method: http.MethodGet, Path: path, Query: listQuery(filter, start, count),
@@ -169,22 +186,6 @@ func resourcePath(operation, kind, id string) (string, error) {
 		return "", wire.Invalid(pkg, operation, "%q cannot be a SCIM id", id)
 	}
 	return wire.Path(kind, id), nil
-}
-
-// patch is the body of a PATCH. The vendor's schema writes operations, its example Operations, as RFC 7644 does.
-type patch struct {
-	Schemas    []string         `json:"schemas"`
-	Operations []patchOperation `json:"Operations"`
-}
-
-type patchOperation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value"`
-}
-
-func patchOf(op, path string, value any) patch {
-	return patch{Schemas: []string{schemaPatch}, Operations: []patchOperation{{Op: op, Path: path, Value: value}}}
 }
 
 var errNoID = errors.New("a resource has no id")

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +26,7 @@ type exchange struct {
 	calls        int
 }
 
-func (x *exchange) client(t *testing.T) *scim.Client {
+func (x *exchange) client(t *testing.T) scim.Writer {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x.calls++
@@ -41,22 +42,25 @@ func (x *exchange) client(t *testing.T) *scim.Client {
 	client, err := scim.New(scim.Options{BaseURL: server.URL + "/scim/directory/d1",
 		Key: func(context.Context) (string, error) { return "k", nil }})
 	require.NoError(t, err)
-	return client
+	return scim.NewWriter(client)
 }
 
 const user = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"u1","externalId":"x1","userName":"ana@acme.example",
 	"name":{"formatted":"Ana A","familyName":"A","givenName":"Ana"},"displayName":"Ana A","title":"Engineer",
+	"nickName":"Annie","preferredLanguage":"de-AT","timezone":"Europe/Vienna",
+	"phoneNumbers":[{"value":"+43 1","type":"mobile","primary":true},{"value":"+43 2","type":"work"}],
 	"emails":[{"value":"other@acme.example","type":"home","primary":false},{"value":"ana@acme.example","type":"work","primary":true}],
 	"groups":[{"type":"Group","value":"g1","display":"eng","$ref":"https://x"}],
 	"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"organization":"Acme","department":"R&D"},
 	"urn:scim:schemas:extension:atlassian-external:1.0":{"atlassianAccountId":"557058:ana"},
-	"active":true,"meta":{"resourceType":"User"}}`
+	"active":true,"meta":{"resourceType":"User","lastModified":"2026-11-30T12:00:00.250Z"}}`
 
 var ana = scim.User{
 	ID: "u1", AtlassianAccountID: "557058:ana", ExternalID: "x1", UserName: "ana@acme.example",
 	Email: "ana@acme.example", DisplayName: "Ana A",
-	GivenName: "Ana", FamilyName: "A", Title: "Engineer", Department: "R&D", Organization: "Acme", Active: true,
-	GroupIDs: []string{"g1"},
+	GivenName: "Ana", FamilyName: "A", NickName: "Annie", Title: "Engineer", Department: "R&D", Organization: "Acme",
+	Timezone: "Europe/Vienna", PreferredLanguage: "de-AT", PhoneNumber: "+43 2", Active: true,
+	GroupIDs: []string{"g1"}, Modified: time.Date(2026, 11, 30, 12, 0, 0, 250e6, time.UTC),
 }
 
 func TestUsers(t *testing.T) {
@@ -74,6 +78,7 @@ func TestUsers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, scim.Page[scim.User]{}, page)
 	require.Equal(t, `externalId eq "x1"`, x.query.Get("filter"))
+	require.Equal(t, "100", x.query.Get("count"))
 }
 
 func TestUserWrites(t *testing.T) {
@@ -82,22 +87,20 @@ func TestUserWrites(t *testing.T) {
 
 	x.status = 201
 	created, err := client.CreateUser(t.Context(),
-		scim.User{UserName: "ana@acme.example", Email: "ana@acme.example", GivenName: "Ana", Active: true,
-			ID: "ignored"})
+		scim.User{UserName: "ana@acme.example", Email: "ana@acme.example", GivenName: "Ana", NickName: "Annie",
+			Department: "R&D", Timezone: "Europe/Vienna", PreferredLanguage: "de-AT", PhoneNumber: "+43 2",
+			Active: true, ID: "ignored", Modified: time.Now()})
 	require.NoError(t, err)
 	require.Equal(t, ana, created)
 	require.Equal(t, map[string]any{
 		"schemas": []any{"urn:ietf:params:scim:schemas:core:2.0:User"}, "userName": "ana@acme.example", "active": true,
-		"name":   map[string]any{"givenName": "Ana"},
-		"emails": []any{map[string]any{"value": "ana@acme.example", "type": "work", "primary": true}},
+		"name": map[string]any{"givenName": "Ana"}, "nickName": "Annie", "department": "R&D",
+		"timezone": "Europe/Vienna", "preferredLanguage": "de-AT",
+		"emails":       []any{map[string]any{"value": "ana@acme.example", "type": "work", "primary": true}},
+		"phoneNumbers": []any{map[string]any{"value": "+43 2", "type": "work", "primary": true}},
 	}, x.body)
 
 	x.status = 200
-	_, err = client.ReplaceUser(t.Context(), ana)
-	require.NoError(t, err)
-	require.Equal(t, "PUT /scim/directory/d1/Users/u1", x.method+" "+x.path)
-	require.Equal(t, true, x.body["active"])
-
 	_, err = client.SetActive(t.Context(), "u1", false)
 	require.NoError(t, err)
 	require.Equal(t, "PATCH /scim/directory/d1/Users/u1", x.method+" "+x.path)
@@ -113,6 +116,40 @@ func TestUserWrites(t *testing.T) {
 	x.status, x.answer = 204, ""
 	require.NoError(t, client.DeleteUser(t.Context(), "u1"))
 	require.Equal(t, "DELETE /scim/directory/d1/Users/u1", x.method+" "+x.path)
+}
+
+func TestPatchUser(t *testing.T) {
+	const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:"
+	x := &exchange{answer: user}
+	changed, err := x.client(t).PatchUser(t.Context(), "u1", []scim.Edit{
+		{scim.UserName, "old@acme.example", "ana@acme.example"}, {scim.Email, "old@acme.example", "ana@acme.example"},
+		{scim.DisplayName, "", "Ana A"}, {scim.GivenName, "An", "Ana"}, {scim.FamilyName, "B", "A"},
+		{scim.NickName, "Annie", ""}, {scim.Title, "Clerk", "Engineer"}, {scim.Department, "", "R&D"},
+		{scim.Organization, "Acme", ""}, {scim.Timezone, "", "Europe/Vienna"},
+		{scim.PreferredLanguage, "en", "de-AT"}, {scim.PhoneNumber, "", "+43 2"}, {scim.Active, "false", "true"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, ana, changed, "the user is returned as the API shows it")
+	require.Equal(t, 1, x.calls)
+	require.Equal(t, "PATCH /scim/directory/d1/Users/u1", x.method+" "+x.path)
+	op := func(op, path string, value any) map[string]any {
+		if value == nil {
+			return map[string]any{"op": op, "path": path}
+		}
+		return map[string]any{"op": op, "path": path, "value": value}
+	}
+	require.Equal(t, map[string]any{
+		"schemas": []any{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
+		"Operations": []any{
+			op("replace", "userName", "ana@acme.example"),
+			op("replace", `emails[type eq "work"].value`, "ana@acme.example"),
+			op("add", "displayName", "Ana A"), op("replace", "name.givenName", "Ana"),
+			op("replace", "name.familyName", "A"), op("remove", "nickName", nil), op("replace", "title", "Engineer"),
+			op("add", enterprise+"department", "R&D"), op("remove", enterprise+"organization", nil),
+			op("add", "timezone", "Europe/Vienna"), op("replace", "preferredLanguage", "de-AT"),
+			op("add", `phoneNumbers[type eq "work"].value`, "+43 2"), op("replace", "active", true),
+		},
+	}, x.body)
 }
 
 const group = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"id":"g1","externalId":"e1","displayName":"eng",
@@ -210,6 +247,9 @@ func TestShortListsAreNotTrusted(t *testing.T) {
 func TestProgrammingErrorsAreNotSent(t *testing.T) {
 	x := &exchange{answer: group}
 	client := x.client(t)
+	edit := func(edits ...scim.Edit) func() error {
+		return func() error { _, err := client.PatchUser(t.Context(), "u1", edits); return err }
+	}
 	fails := map[string]func() error{
 		"two filters": func() error {
 			_, err := client.Users(t.Context(), scim.UserQuery{UserName: "a", ExternalID: "b"})
@@ -222,6 +262,12 @@ func TestProgrammingErrorsAreNotSent(t *testing.T) {
 		"no group name":  func() error { _, err := client.CreateGroup(t.Context(), scim.Group{}); return err },
 		"remove nobody":  func() error { _, err := client.RemoveMembers(t.Context(), "g1"); return err },
 		"add nobody":     func() error { _, err := client.AddMembers(t.Context(), "g1"); return err },
+		"no edits":       func() error { _, err := client.PatchUser(t.Context(), "u1", nil); return err },
+		"unknown edit":   edit(scim.Edit{Attribute: "x509Certificates", To: "x"}),
+		"no address":     edit(scim.Edit{Attribute: scim.Email, From: "a"}),
+		"no name":        edit(scim.Edit{Attribute: scim.UserName, From: "a"}),
+		"neither":        edit(scim.Edit{Attribute: scim.Active, To: "perhaps"}),
+		"twice":          edit(scim.Edit{Attribute: scim.Title, To: "a"}, scim.Edit{Attribute: scim.Title, To: "b"}),
 		"empty member":   func() error { _, err := client.ReplaceMembers(t.Context(), "g1", ""); return err },
 	}
 	for name, do := range fails {

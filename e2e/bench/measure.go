@@ -199,14 +199,14 @@ func (b *bench) activities(ctx context.Context, id string) (int, error) {
 	}
 }
 
-func (b *bench) sourceGroup(ctx context.Context) (*scim.Client, string, error) {
+func (b *bench) sourceGroup(ctx context.Context) (scim.Writer, string, error) {
 	idp, err := b.Simulator.SCIM()
 	if err != nil {
-		return nil, "", err
+		return idp, "", err
 	}
 	found, err := idp.Groups(ctx, scim.GroupQuery{DisplayName: "data-bench"})
 	if err != nil || len(found.Items) != 1 {
-		return nil, "", fmt.Errorf("source group data-bench: %d found: %w", len(found.Items), err)
+		return idp, "", fmt.Errorf("source group data-bench: %d found: %w", len(found.Items), err)
 	}
 	return idp, found.Items[0].ID, nil
 }

@@ -63,7 +63,7 @@ func (w *mappingsOrg) policy() string {
 // when.
 type mappingsOrg struct {
 	sim     *stack.Simulator
-	idp     *scim.Client
+	idp     scim.Writer
 	groups  []source
 	people  []member
 	foreign map[[2]string]bool // memberships in targets that were there before

@@ -63,7 +63,7 @@ rules:
 // rulesOrg is an organization with rules.
 type rulesOrg struct {
 	sim    *stack.Simulator
-	idp    *scim.Client
+	idp    scim.Writer
 	humans []constants
 	scim   map[string]string // of those whom an identity provider keeps, by account
 	source []source          // without their members

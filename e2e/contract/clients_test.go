@@ -29,10 +29,18 @@ func driveSCIM(c *contractTest) {
 	_, err = client.CreateUser(ctx, scim.User{UserName: ana.UserName, Email: ana.Email})
 	require.ErrorIs(t, err, scim.ErrNameTaken)
 
-	ana.Title = "Principal"
-	replaced, err := client.ReplaceUser(ctx, ana)
+	want := ana
+	want.Title, want.Department, want.NickName, want.PhoneNumber = "Principal", "Labs", "", "+43 1 111111"
+	changed, err := client.PatchUser(ctx, ana.ID, []scim.Edit{
+		{Attribute: scim.Title, From: ana.Title, To: want.Title},
+		{Attribute: scim.Department, From: ana.Department, To: want.Department},
+		{Attribute: scim.NickName, From: ana.NickName},
+		{Attribute: scim.PhoneNumber, From: ana.PhoneNumber, To: want.PhoneNumber},
+	})
 	require.NoError(t, err)
-	require.Equal(t, "Principal", replaced.Title)
+	require.False(t, changed.Modified.IsZero())
+	want.Modified = changed.Modified
+	require.Equal(t, want, changed)
 	idle, err := client.SetActive(ctx, bo.ID, false)
 	require.NoError(t, err)
 	require.False(t, idle.Active)

@@ -32,7 +32,7 @@ type contractTest struct {
 	url  string
 	http *http.Client
 	org  organization.Writer
-	scim *scim.Client
+	scim scim.Writer
 }
 
 func newContractTest(t *testing.T, check *checker, adjust func(*cloud.Settings)) *contractTest {
@@ -60,10 +60,10 @@ func (c *contractTest) organization(org, key string) organization.Writer {
 	return organization.NewWriter(client)
 }
 
-func (c *contractTest) scimClient(key string) *scim.Client {
+func (c *contractTest) scimClient(key string) scim.Writer {
 	client, err := scim.New(scim.Options{BaseURL: c.url + c.inSCIM(), Key: always(key), HTTP: c.http})
 	require.NoError(c.t, err)
-	return client
+	return scim.NewWriter(client)
 }
 
 func always(key string) func(context.Context) (string, error) {
@@ -128,8 +128,8 @@ func (c *contractTest) user(name string) scim.User {
 	u, err := c.scim.CreateUser(c.t.Context(), scim.User{
 		UserName: name + "@acme.example", Email: name + "@acme.example", DisplayName: name, GivenName: name,
 		FamilyName: "Example",
-		ExternalID: "idp-" + name, Title: "Engineer", Department: "R&D", Organization: "Acme",
-		Timezone: "Europe/Vienna", Active: true,
+		ExternalID: "idp-" + name, Title: "Engineer", Department: "R&D", Organization: "Acme", NickName: name,
+		Timezone: "Europe/Vienna", PreferredLanguage: "de-AT", PhoneNumber: "+43 1 000000", Active: true,
 	})
 	require.NoError(c.t, err)
 	require.NotEmpty(c.t, u.AtlassianAccountID)

@@ -52,7 +52,7 @@ const consenting = "guard: {adopt: auto, rules: auto, settle: 0s}\n"
 type testOrg struct {
 	*stack.Stack
 	t   *testing.T
-	idp *scim.Client
+	idp scim.Writer
 }
 
 // start starts a test organization in a namespace of its own on the shared server.

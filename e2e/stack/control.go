@@ -128,11 +128,12 @@ func (s *Simulator) LocalGroup(ctx context.Context, name string) error {
 }
 
 // SCIM returns a client of the organization's SCIM directory: what the identity provider does.
-func (s *Simulator) SCIM() (*scim.Client, error) {
-	return scim.New(scim.Options{
+func (s *Simulator) SCIM() (scim.Writer, error) {
+	client, err := scim.New(scim.Options{
 		BaseURL: s.URL + "/scim/directory/" + s.SCIMDirectoryID,
 		Key:     func(context.Context) (string, error) { return SCIMKey, nil },
 	})
+	return scim.NewWriter(client), err
 }
 
 // Members returns the account ids in a group, by the group's name.

@@ -23,7 +23,7 @@ const (
 type testOrg struct {
 	*stack.Stack
 	t   *testing.T
-	idp *scim.Client
+	idp scim.Writer
 }
 
 // start starts a test organization in a namespace of its own on the shared server.

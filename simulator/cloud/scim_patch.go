@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -121,87 +120,3 @@ func (c *Cloud) namedMembers(value json.RawMessage) ([]*user, *answer) {
 	return c.scimMembers(many)
 }
 
-// patchProfile returns the profile after all operations.
-func patchProfile(p scimProfile, operations []patchOperation) (scimProfile, error) {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return p, err
-	}
-	fields := map[string]any{}
-	if err := json.Unmarshal(text, &fields); err != nil {
-		return p, err
-	}
-	for _, op := range operations {
-		if err := patchFields(fields, op); err != nil {
-			return p, err
-		}
-	}
-	if text, err = json.Marshal(fields); err != nil {
-		return p, err
-	}
-	var out scimProfile
-	if err := json.Unmarshal(text, &out); err != nil {
-		return p, fmt.Errorf("the patched user is not valid: %w", err)
-	}
-	if strings.TrimSpace(out.UserName) == "" {
-		return p, fmt.Errorf("userName is required")
-	}
-	return out, nil
-}
-
-var emailPath = regexp.MustCompile(`^emails(\[.*\])?\.value$`)
-
-func patchFields(fields map[string]any, op patchOperation) error {
-	var value any
-	if len(op.Value) > 0 && json.Unmarshal(op.Value, &value) != nil {
-		return fmt.Errorf("the value of %s is not JSON", op.Path)
-	}
-	path := op.Path
-	if path == "" {
-		part, isObject := value.(map[string]any)
-		if !isObject {
-			return fmt.Errorf("an operation needs a path or an object as its value")
-		}
-		for name, each := range part {
-			text, err := json.Marshal(each)
-			if err != nil {
-				return err
-			}
-			if err := patchFields(fields, patchOperation{Op: op.Op, Path: name, Value: text}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if emailPath.MatchString(path) {
-		path, value = "emails", []any{map[string]any{"value": value, "type": "work", "primary": true}}
-	}
-	into := fields
-	if tail, found := strings.CutPrefix(path, scimEnterpriseSchema+":"); found {
-		into, path = child(fields, scimEnterpriseSchema), tail
-	} else if parent, tail, nested := strings.Cut(path, "."); nested && !strings.HasPrefix(path, "urn:") {
-		into, path = child(fields, parent), tail
-	}
-	if op.Op == "remove" {
-		delete(into, path)
-		return nil
-	}
-	if text, isText := value.(string); isText && path == "active" { // some identity providers write "False"
-		parsed, err := strconv.ParseBool(strings.ToLower(text))
-		if err != nil {
-			return fmt.Errorf("active must be true or false")
-		}
-		value = parsed
-	}
-	into[path] = value
-	return nil
-}
-
-func child(fields map[string]any, name string) map[string]any {
-	if inner, isObject := fields[name].(map[string]any); isObject {
-		return inner
-	}
-	inner := map[string]any{}
-	fields[name] = inner
-	return inner
-}

@@ -64,18 +64,15 @@ func (p *scimProfile) fullName() string {
 	return orElse(strings.TrimSpace(p.Name.GivenName+" "+p.Name.FamilyName), p.UserName)
 }
 
-func (p *scimProfile) department() string {
-	if p.Enterprise != nil && p.Enterprise.Department != "" {
-		return p.Enterprise.Department
+// joined returns the profile with the extension's attributes among its own: the service has each of them once, and shows
+// it in both places.
+func (p scimProfile) joined() scimProfile {
+	if p.Enterprise != nil {
+		p.Department = orElse(p.Enterprise.Department, p.Department)
+		p.Organization = orElse(p.Enterprise.Organization, p.Organization)
+		p.Enterprise = nil
 	}
-	return p.Department
-}
-
-func (p *scimProfile) organization() string {
-	if p.Enterprise != nil && p.Enterprise.Organization != "" {
-		return p.Enterprise.Organization
-	}
-	return p.Organization
+	return p
 }
 
 // current returns the profile with the present state of the user.

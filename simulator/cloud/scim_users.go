@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,17 +8,10 @@ import (
 
 func (c *Cloud) scimUserJSON(r *call, u *scimUser) any {
 	p := u.current()
-	text, err := json.Marshal(p)
-	if err != nil {
-		panic(err) // plain data
-	}
-	out := map[string]any{}
-	if err := json.Unmarshal(text, &out); err != nil {
-		panic(err) // came from Marshal
-	}
+	out := jsonMembers(p)
 	out["id"] = u.id
 	out["schemas"] = []string{scimUserSchema, scimEnterpriseSchema, scimAtlassianSchema}
-	out[scimEnterpriseSchema] = scimEnterprise{Organization: p.organization(), Department: p.department()}
+	out[scimEnterpriseSchema] = scimEnterprise{Organization: p.Organization, Department: p.Department}
 	extension := map[string]any{}
 	groups := []any{}
 	if u.account != nil {
@@ -90,6 +82,7 @@ func (c *Cloud) createSCIMUser(r *call) answer {
 	if !r.decode(&p) || strings.TrimSpace(p.UserName) == "" {
 		return scimError(http.StatusBadRequest, "invalidValue", "userName is required.")
 	}
+	p = p.joined()
 	email := strings.ToLower(p.email())
 	if !strings.Contains(email, "@") {
 		return scimError(http.StatusBadRequest, "invalidValue", "A valid e-mail address is required.")
@@ -125,7 +118,7 @@ func (c *Cloud) replaceSCIMUser(r *call) answer {
 	case !r.decode(&p) || strings.TrimSpace(p.UserName) == "":
 		return scimError(http.StatusBadRequest, "invalidValue", "userName is required.")
 	}
-	return c.changeSCIMUser(r, u, p)
+	return c.changeSCIMUser(r, u, p.joined())
 }
 
 func (c *Cloud) patchSCIMUser(r *call) answer {
@@ -137,9 +130,9 @@ func (c *Cloud) patchSCIMUser(r *call) answer {
 	if bad != nil {
 		return *bad
 	}
-	p, err := patchProfile(u.current(), operations)
-	if err != nil {
-		return scimError(http.StatusBadRequest, "invalidValue", err.Error())
+	p, refused := patchProfile(u.current(), operations)
+	if refused != nil {
+		return scimError(http.StatusBadRequest, refused.scimType, refused.detail)
 	}
 	return c.changeSCIMUser(r, u, p)
 }
@@ -175,7 +168,7 @@ func (c *Cloud) applyProfile(u *scimUser, p scimProfile) {
 		}
 		c.setEmail(a, strings.ToLower(p.email()))
 	}
-	a.name, a.title, a.department, a.organization = p.fullName(), p.Title, p.department(), p.organization()
+	a.name, a.title, a.department, a.organization = p.fullName(), p.Title, p.Department, p.Organization
 	a.nickname = orElse(a.nickname, a.name) // the public name stays the person's own (ACCESS-1843)
 	if a.managed {
 		c.setInactive(a, u.inactive, scimActor)

@@ -41,6 +41,7 @@ type Error struct {
 	Code       string        // the API's own code, for example ADMIN-409-3; may be empty
 	Title      string        // the API's short text; at most 300 characters, no control characters
 	Detail     string        // the API's long text, or what this client found; limited likewise
+	Reason     string        // user management: why it is not allowed, for example externalDirectory.scim; may be empty
 	RetryAfter time.Duration // how long the API asks to wait; 0 if it does not
 	Rate       Rate          // the limit according to the response's headers
 	Kind       error         // one of the sentinels
@@ -67,6 +68,9 @@ func (e *Error) Error() string {
 	}
 	if e.Detail != "" {
 		s.WriteString(": " + e.Detail)
+	}
+	if e.Reason != "" {
+		s.WriteString(": " + e.Reason)
 	}
 	if e.Cause != nil {
 		s.WriteString(": " + e.Cause.Error())
@@ -126,9 +130,10 @@ func (e *Error) lostAnswer(r Request, kind error, detail string, cause error) bo
 func (e *Error) answered(r Request, header http.Header, start []byte, key string) {
 	said := parseErrorBody(start)
 	e.Code, e.Title, e.Detail = clean(said.code, key), clean(said.title, key), clean(said.detail, key)
+	e.Reason = clean(said.reason, key)
 	html := isHTML(header, start)
 	if html {
-		e.Code, e.Title, e.Detail = "", "",
+		e.Code, e.Title, e.Reason, e.Detail = "", "", "",
 			"an HTML page: a gateway answered, not the API; see whether the base URL is right"
 	}
 	e.RetryAfter = retryAfter(header, e.Status, e.Rate)

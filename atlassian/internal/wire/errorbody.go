@@ -3,8 +3,10 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,7 +17,7 @@ const (
 	maxText      = 300      // characters kept of each text in it
 )
 
-type errorBody struct{ code, title, detail string }
+type errorBody struct{ code, title, detail, reason string }
 
 // parseErrorBody reads the error bodies of all administration APIs, and falls back to the plain text:
 //
@@ -33,6 +35,7 @@ func parseErrorBody(body []byte) errorBody {
 		Errors []struct{ Code, Title, Detail text }
 		Code, Title, Detail, Message,
 		Error, ScimType, ScimErrorType, Key text
+		Context json.RawMessage
 	}
 	if len(body) == 0 {
 		return errorBody{}
@@ -49,10 +52,31 @@ func parseErrorBody(body []byte) errorBody {
 		title:  first(shape.Title, shape.Error),
 		detail: first(shape.Detail, shape.Message),
 	}
+	said.addContext(shape.Context)
 	if said == (errorBody{}) {
 		said.detail = string(body)
 	}
 	return said
+}
+
+// addContext reads what the user management API says beside the key: why an action is refused, which of its fields an
+// identity provider owns, the domain that is not claimed, or what a change of the lifecycle failed of.
+func (b *errorBody) addContext(context json.RawMessage) {
+	var whole struct {
+		Message, Domain text
+		Reason          struct{ Key text }
+	}
+	if json.Unmarshal(context, &whole) != nil {
+		return
+	}
+	b.reason = string(whole.Reason.Key)
+	var fields map[string]struct{ Reason struct{ Key text } }
+	if b.reason == "" && json.Unmarshal(context, &fields) == nil {
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			b.reason = first(text(b.reason), fields[name].Reason.Key)
+		}
+	}
+	b.detail = first(text(b.detail), whole.Message, whole.Domain)
 }
 
 func first(texts ...text) string {
