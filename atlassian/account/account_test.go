@@ -93,7 +93,9 @@ func TestTokens(t *testing.T) {
 	got, err := client.Tokens(t.Context(), ana)
 	require.NoError(t, err)
 	require.Equal(t, "GET /users/557058:ana/manage/api-tokens", x.asked)
-	at := func(year, month, hour int) time.Time { return time.Date(year, time.Month(month), 1, hour, 0, 0, 0, time.UTC) }
+	at := func(year, month, hour int) time.Time {
+		return time.Date(year, time.Month(month), 1, hour, 0, 0, 0, time.UTC)
+	}
 	require.Equal(t, []account.Token{{ID: "t1", Label: "CI", Created: at(2026, 1, 10), Expiry: at(2027, 1, 0)},
 		{ID: "t2", Label: "old", Created: at(2025, 1, 10), LastAccess: at(2026, 2, 10)}}, got)
 

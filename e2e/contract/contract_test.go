@@ -25,6 +25,7 @@ func TestContract(t *testing.T) {
 	t.Run("organization client", func(t *testing.T) { driveOrganization(newContractTest(t, check, nil)) })
 	t.Run("other provisioning operations", func(t *testing.T) { driveOtherSCIM(newContractTest(t, check, nil)) })
 	t.Run("other organization operations", func(t *testing.T) { driveOtherOrganization(newContractTest(t, check, nil)) })
+	t.Run("records", func(t *testing.T) { driveRecords(newContractTest(t, check, nil)) })
 	t.Run("account operations", func(t *testing.T) { driveAccounts(newContractTest(t, check, nil)) })
 	t.Run("a large organization", func(t *testing.T) { driveSweep(t, check) })
 	t.Run("refusals", func(t *testing.T) { driveRefusals(t, check) })

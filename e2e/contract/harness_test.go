@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/atlassian/account"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/simulator/cloud"
@@ -33,6 +34,7 @@ type contractTest struct {
 	http *http.Client
 	org  organization.Writer
 	scim scim.Writer
+	acct account.Writer
 }
 
 func newContractTest(t *testing.T, check *checker, adjust func(*cloud.Settings)) *contractTest {
@@ -50,6 +52,7 @@ func newContractTest(t *testing.T, check *checker, adjust func(*cloud.Settings))
 	c := &contractTest{t: t, sim: sim, info: sim.Info(), url: server.URL, http: &http.Client{Transport: check}}
 	c.org = c.organization(c.info.OrgID, cloud.DefaultKey)
 	c.scim = c.scimClient(cloud.DefaultSCIMKey)
+	c.acct = c.accountClient(cloud.DefaultKey)
 	return c
 }
 
@@ -64,6 +67,12 @@ func (c *contractTest) scimClient(key string) scim.Writer {
 	client, err := scim.New(scim.Options{BaseURL: c.url + c.inSCIM(), Key: always(key), HTTP: c.http})
 	require.NoError(c.t, err)
 	return scim.NewWriter(client)
+}
+
+func (c *contractTest) accountClient(key string) account.Writer {
+	client, err := account.New(account.Options{BaseURL: c.url, Key: always(key), HTTP: c.http})
+	require.NoError(c.t, err)
+	return account.NewWriter(client)
 }
 
 func always(key string) func(context.Context) (string, error) {

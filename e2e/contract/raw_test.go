@@ -73,21 +73,3 @@ func driveOtherOrganization(c *contractTest) {
 
 	c.raw(ctx, 204, http.MethodDelete, directory+"/groups/"+group, nil)
 }
-
-// driveAccounts asks the user management API about managed accounts: one that was invited, one that an identity
-// provider owns.
-func driveAccounts(c *contractTest) {
-	ctx := c.t.Context()
-	invited, err := c.org.Invite(ctx, organization.Invitation{Email: "eve@acme.example"})
-	require.NoError(c.t, err)
-	eve := "/users/" + invited.AccountID + "/manage"
-	ana := "/users/" + c.user("ana").AtlassianAccountID + "/manage"
-	for _, account := range []string{eve, ana} {
-		c.raw(ctx, 200, http.MethodGet, account, nil)
-		c.raw(ctx, 200, http.MethodGet, account+"/profile", nil)
-	}
-	c.raw(ctx, 204, http.MethodPost, eve+"/lifecycle/disable", object{"message": "left"})
-	c.raw(ctx, 204, http.MethodPost, eve+"/lifecycle/enable", nil)
-	c.raw(ctx, 403, http.MethodPost, ana+"/lifecycle/disable", object{"message": "left"})
-	c.raw(ctx, 404, http.MethodGet, "/users/nobody/manage", nil)
-}

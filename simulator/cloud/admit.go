@@ -8,8 +8,8 @@ import (
 // admit checks credentials, organization, directory and rate limit; refused: the answer is final.
 func (c *Cloud) admit(in *call, header http.Header) (out answer, refused bool) {
 	token, bearer := strings.CutPrefix(in.Header.Get("Authorization"), "Bearer ")
-	if in.op.style == styleSCIM || in.op.style == stylePUT {
-		return c.admitSCIM(in, token, bearer)
+	if in.op.scim() {
+		return c.admitSCIM(in, token, bearer, header)
 	}
 	if !c.take(in.op.name, header) {
 		return in.op.refuseAs(http.StatusTooManyRequests, ""), true
@@ -22,7 +22,7 @@ func (c *Cloud) admit(in *call, header http.Header) (out answer, refused bool) {
 		return in.op.refuseAs(http.StatusForbidden, ""), true
 	case state == KeyReadOnly && in.op.write, state == KeyScoped && in.op.scope == "":
 		return in.op.refuseAs(http.StatusForbidden, "The key does not have the rights that this call needs."), true
-	case in.op.guard && !c.settings.Guard:
+	case in.op.guard && (!c.settings.Guard || c.settings.GuardLapsed):
 		return in.op.refuseAs(http.StatusForbidden, "The organization has no Atlassian Guard subscription."), true
 	}
 	if org := in.PathValue("orgId"); org != "" && org != c.info.OrgID {
@@ -35,13 +35,20 @@ func (c *Cloud) admit(in *call, header http.Header) (out answer, refused bool) {
 	return answer{}, false
 }
 
-func (c *Cloud) admitSCIM(in *call, token string, bearer bool) (out answer, refused bool) {
-	if !bearer || token != c.options.SCIMKey || c.settings.SCIMKey != KeyValid {
+// admitSCIM checks the key of a SCIM directory, which opens no other one. A deleted directory has none any more.
+func (c *Cloud) admitSCIM(in *call, token string, bearer bool, header http.Header) (out answer, refused bool) {
+	d, good := c.scimByKey(token)
+	switch {
+	case !bearer || !good:
 		return refuse(http.StatusUnauthorized, "", "Unauthorized"), true
+	case c.settings.GuardLapsed:
+		return refuse(http.StatusForbidden, "", "The organization has no Atlassian Guard subscription."), true
+	case in.PathValue("directoryId") != d.id:
+		return refuse(http.StatusForbidden, "", "The key is not for directory "+in.PathValue("directoryId")+"."), true
+	case !c.takeSCIM(header):
+		return in.op.refuseAs(http.StatusTooManyRequests, ""), true
 	}
-	if id := in.PathValue("directoryId"); id != c.info.SCIMDirectoryID {
-		return refuse(http.StatusForbidden, "", "The key is not for directory "+id+"."), true
-	}
+	in.scim = d
 	return answer{}, false
 }
 

@@ -89,6 +89,9 @@ func (s style) render(status int, p problem, path, id string, now instant) any {
 		}
 		return body
 	case styleAccount:
+		if status == http.StatusTooManyRequests {
+			return nil // the vendor describes no body
+		}
 		body := map[string]any{"key": p.code}
 		if p.context != nil {
 			body["context"] = p.context

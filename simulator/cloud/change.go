@@ -62,6 +62,7 @@ func (c *Cloud) join(g *group, u *user, by actor) bool {
 	if slices.Contains(u.groups, g) {
 		return false
 	}
+	u.stuck = u.stuck && len(g.grants) == 0 // given access anew
 	entry := membershipChange{at: c.now(), group: g, user: u, added: true}
 	g.members, u.groups = with(g.members, u), append(u.groups, g)
 	g.journal, u.journal = append(g.journal, entry), append(u.journal, entry)
@@ -110,6 +111,7 @@ func (c *Cloud) setDirectRole(u *user, r *resource, role string, holds bool, by 
 		return false
 	}
 	if holds {
+		u.stuck = false
 		u.direct = append(u.direct, grant)
 	} else {
 		u.direct = slices.Delete(u.direct, at, at+1)
@@ -182,6 +184,7 @@ func (c *Cloud) setInactive(u *user, inactive bool, by actor) bool {
 		return false
 	}
 	u.inactive, u.deactivated = inactive, 0
+	u.stuck = !inactive && by == scimActor && c.settings.StuckReactivations && len(u.groups) > 0
 	action := "user_activated"
 	if inactive {
 		u.deactivated, action = c.now(), "user_deactivated"

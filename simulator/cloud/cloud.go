@@ -31,8 +31,8 @@ type Options struct {
 type Info struct {
 	OrgID           string `json:"orgId"`
 	DirectoryID     string `json:"directoryId"`
-	SCIMDirectoryID string `json:"scimDirectoryId"`
-	KeyOwner        string `json:"keyOwner"` // e-mail address of the admin who made the organization API key
+	SCIMDirectoryID string `json:"scimDirectoryId"` // of the first SCIM directory; empty once there is none
+	KeyOwner        string `json:"keyOwner"`        // e-mail address of the admin who made the organization API key
 }
 
 // Cloud is one organization with its directory, its SCIM directory and its sites.
@@ -50,7 +50,8 @@ type Cloud struct {
 	serials  map[string]int // how many new IDs of a kind were used
 	random   *rand.Rand
 	directory
-	scim    scimDirectory
+	scims   []*scimDirectory // none once the last one was deleted
+	planned []plannedWrite   // of other writers
 	audit   auditLog
 	changes []Change // since seeding
 	notices []json.RawMessage
@@ -81,11 +82,7 @@ func New(o Options) *Cloud {
 		o.Settings = &s
 	}
 	c := &Cloud{options: o, settings: o.Settings.clone(), serials: map[string]int{}}
-	c.info = Info{
-		OrgID:           c.stableID("organization", o.OrgName),
-		DirectoryID:     c.stableID("directory", o.OrgName),
-		SCIMDirectoryID: c.stableID("scim-directory", o.OrgName),
-	}
+	c.info = Info{OrgID: c.stableID("organization", o.OrgName), DirectoryID: c.stableID("directory", o.OrgName)}
 	if c.settings.Keys == nil {
 		c.settings.Keys = map[string]KeyState{}
 	}
@@ -117,7 +114,9 @@ func (c *Cloud) reset(sites, apps, domains []string) {
 	c.random = rand.New(rand.NewPCG(uint64(c.options.Seed), 0x5eed))
 	c.directory = newDirectory(domains)
 	c.directory.born = c.now()
-	c.scim = newSCIMDirectory()
+	c.info.SCIMDirectoryID = c.stableID("scim-directory", c.options.OrgName)
+	c.scims = []*scimDirectory{newSCIMDirectory(c.info.SCIMDirectoryID, "Primary", c.options.SCIMKey)}
+	c.planned = nil
 	c.audit, c.changes = auditLog{}, nil
 	c.addSites(sites, apps)
 }

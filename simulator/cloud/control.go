@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 // The control API is under /_sim/ and needs no key. A refused request gets 400 with {"error": "…"}.
 
 func (c *Cloud) controlRoutes(mux *http.ServeMux) {
-	for pattern, handle := range map[string]func(*http.Request) (any, error){
+	handlers := map[string]func(*http.Request) (any, error){
 		"GET /_sim/info":         func(*http.Request) (any, error) { return c.Info(), nil },
 		"GET /_sim/state":        func(*http.Request) (any, error) { return c.State(), nil },
 		"GET /_sim/history":      func(*http.Request) (any, error) { return c.History(), nil },
@@ -39,11 +40,12 @@ func (c *Cloud) controlRoutes(mux *http.ServeMux) {
 		"DELETE /_sim/groups/{name}/members": func(r *http.Request) (any, error) { return c.changeMembers(r, false) },
 		"POST /_sim/defaults":                c.postDefault,
 		"POST /_sim/people/{name}":           c.postPerson,
-		"POST /_sim/scim/disconnect":         c.disconnectSCIM,
 		"POST /_sim/activity":                c.postActivity,
 		"POST /_sim/notices":                 c.postNotice,
 		"GET /_sim/notices":                  func(*http.Request) (any, error) { return c.Notices(), nil },
-	} {
+	}
+	maps.Copy(handlers, c.provisioningControls())
+	for pattern, handle := range handlers {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			out, err := handle(r)
 			if err != nil {
@@ -176,6 +178,7 @@ func (c *Cloud) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.offset += max(0, d)
+	c.writePlanned()
 }
 
 func (c *Cloud) postClock(r *http.Request) (any, error) {

@@ -233,18 +233,3 @@ func (c *Cloud) postActivity(r *http.Request) (any, error) {
 	}
 	return map[string]int{"changed": len(slices.Compact(people))}, nil
 }
-
-// disconnectSCIM deletes the provisioning configuration: synced groups become local ones with the same members, and
-// accounts stay.
-func (c *Cloud) disconnectSCIM(*http.Request) (any, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, g := range c.groups {
-		g.synced, g.scim = false, nil
-	}
-	for _, u := range c.users {
-		u.synced, u.scim = false, nil
-	}
-	c.scim = newSCIMDirectory()
-	return done, nil
-}

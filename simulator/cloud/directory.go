@@ -10,10 +10,12 @@ type user struct {
 	id, name, nickname, email string
 	title, department         string
 	organization, location    string
+	locale, timezone          string
 	app                       bool  // belongs to an installed app
 	inactive                  bool  // account deactivated
 	managed                   bool  // e-mail domain claimed by the organization
-	synced                    bool  // came through SCIM
+	deleting                  bool  // will be deleted, once its grace period is over
+	stuck                     bool  // reactivated, and its groups give it no access
 	unverified                bool  // e-mail address never confirmed
 	twoStep                   *bool // two-step verification, if set explicitly
 	added, deactivated        instant
@@ -29,7 +31,9 @@ type user struct {
 	journal    []membershipChange
 	seats      []*resource // apps in which the person occupies a seat
 	lastActive map[*resource]instant
-	scim       *scimUser
+	records    []*scimUser // linked ones, of several SCIM directories
+	tokens     []apiToken
+	content    []string // marks of what the account has written
 }
 
 // group is a group of the directory. A deleted one is kept for reads of the past.
@@ -65,7 +69,7 @@ type resource struct {
 // proportional to its page.
 type directory struct {
 	born      instant
-	domains   []string // claimed by the organization
+	domains   []domain
 	keyOwner  *user
 	users     []*user // ordered by id
 	userByID  map[string]*user
@@ -77,10 +81,23 @@ type directory struct {
 	resources []*resource
 }
 
+// domain is an e-mail domain of the organization.
+type domain struct {
+	name   string
+	status string // verified: the organization manages the domain's accounts; or another of the vendor's words
+}
+
 func newDirectory(domains []string) directory {
-	return directory{domains: domains, userByID: map[string]*user{}, byEmail: map[string]*user{},
+	claimed := make([]domain, 0, len(domains))
+	for _, name := range domains {
+		claimed = append(claimed, domain{name, "verified"})
+	}
+	return directory{domains: claimed, userByID: map[string]*user{}, byEmail: map[string]*user{},
 		groupByID: map[string]*group{}, byName: map[string]*group{}}
 }
+
+// journalMemory is how long what is gone is remembered: an hour, longer than any lag.
+const journalMemory = int64(3600e9)
 
 func byUserID(u *user, id string) int { return strings.Compare(u.id, id) }
 
@@ -123,9 +140,8 @@ func (g *group) sortKey() string { return g.key + "\x00" + g.id }
 
 // insertGroup adds the group to the indexes and forgets groups that nobody can see any more.
 func (d *directory) insertGroup(g *group) {
-	const memory = int64(3600e9) // an hour: longer than any lag
 	d.groups = slices.DeleteFunc(d.groups, func(old *group) bool {
-		gone := old.deleted != 0 && g.created-old.deleted > memory
+		gone := old.deleted != 0 && g.created-old.deleted > journalMemory
 		if gone {
 			delete(d.groupByID, old.id)
 		}
@@ -158,7 +174,7 @@ func (d *directory) person(name string) *user {
 		return u
 	}
 	for _, domain := range d.domains {
-		if u := d.byEmail[strings.ToLower(name)+"@"+domain]; u != nil {
+		if u := d.byEmail[strings.ToLower(name)+"@"+domain.name]; u != nil {
 			return u
 		}
 	}
@@ -176,8 +192,8 @@ func (d *directory) resource(ari string) *resource {
 
 // claims reports whether the organization has claimed the address's domain.
 func (d *directory) claims(email string) bool {
-	_, domain, _ := strings.Cut(strings.ToLower(email), "@")
-	return slices.Contains(d.domains, domain)
+	_, name, _ := strings.Cut(strings.ToLower(email), "@")
+	return slices.Contains(d.domains, domain{name, "verified"})
 }
 
 // The statuses in the words of the v2 API.
@@ -206,6 +222,9 @@ func (v view) membershipStatus(u *user) string {
 }
 
 func (v view) status(u *user) string {
+	if u.deleting {
+		return "for_deletion"
+	}
 	if u.inactive {
 		return "deactivated"
 	}

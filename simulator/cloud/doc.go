@@ -1,5 +1,5 @@
-// Package cloud is a simulated Atlassian Cloud, in memory: the organization API (v1 and v2), user provisioning (SCIM),
-// part of user management, and the audit log, behind one http.Handler.
+// Package cloud is a simulated Atlassian Cloud, in memory: the organization API (v1 and v2), user provisioning (SCIM,
+// in several directories), user management, and the audit log, behind one http.Handler.
 //
 // It behaves as the vendor documents and as users of the live service report, traps included: the response to a group's
 // creation has no ID, a 409 has two meanings, cursors are bare strings, arrays are limited, synced groups are

@@ -24,11 +24,14 @@ const (
 	FaultStaleRead       = "staleRead"       // an old copy of the memberships is read
 	FaultCountsDisagree  = "countsDisagree"  // counts.users of groups is wrong
 	FaultExpireKey       = "expireKey"       // the caller's key expires with this call
+	FaultUnstored        = "unstored"        // a PATCH or PUT of SCIM answers as if it were done, and stores nothing
+	FaultKeptAttributes  = "keptAttributes"  // a PATCH or PUT of a SCIM user answers 200, and keeps some attributes
 )
 
 var faultKinds = []string{FaultEmptyPage, FaultTruncatedPage, FaultTruncatedGroups, FaultTruncatedApps,
 	FaultRepeatedCursor, FaultStatus, FaultHTML, FaultGarbage,
-	FaultTimeoutBefore, FaultTimeoutAfter, FaultLatency, FaultStaleRead, FaultCountsDisagree, FaultExpireKey}
+	FaultTimeoutBefore, FaultTimeoutAfter, FaultLatency, FaultStaleRead, FaultCountsDisagree, FaultExpireKey,
+	FaultUnstored, FaultKeptAttributes}
 
 // Fault is what goes wrong, where and how often.
 type Fault struct {
@@ -59,6 +62,8 @@ type FaultParams struct {
 	Delay Duration `json:"delay,omitempty"` // latency
 	Age   Duration `json:"age,omitempty"`   // staleRead: how old the copy is
 	Off   int      `json:"off,omitempty"`   // countsDisagree: by how much, default 1
+	// keptAttributes: names such as title, department, active, emails, name
+	Attributes []string `json:"attributes,omitempty"`
 }
 
 type fault struct {
@@ -84,6 +89,9 @@ func (c *Cloud) Inject(f Fault) (string, error) {
 	}
 	if f.Params.Next != "" && f.Params.Next != "keep" && f.Params.Next != "drop" {
 		return "", fmt.Errorf("params.next %q: write keep or drop", f.Params.Next)
+	}
+	if f.Kind == FaultKeptAttributes && len(f.Params.Attributes) == 0 {
+		return "", fmt.Errorf("params.attributes: name those that a write does not store, for example title")
 	}
 	if f.Kind == FaultStatus && f.Params.Status == 0 {
 		f.Params.Status = 500

@@ -177,5 +177,5 @@ func (m *generating) addLocals() {
 			m.put(users, m.all[m.random.IntN(len(m.all))])
 		}
 	}
-	slices.SortFunc(m.c.scim.groups, func(a, b *scimGroup) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(m.c.scims[0].groups, func(a, b *scimGroup) int { return strings.Compare(a.name, b.name) })
 }

@@ -49,10 +49,11 @@ func (t *timeline) at(until instant) bool {
 
 // view is the directory as one read sees it.
 type view struct {
-	until instant           // changes after this are not seen
-	roles instant           // the same for direct roles
-	stale func(*group) bool // groups that are shown even older; nil for none
-	older instant           // how old
+	until   instant           // changes after this are not seen
+	roles   instant           // the same for direct roles
+	records instant           // the same for SCIM records
+	stale   func(*group) bool // groups that are shown even older; nil for none
+	older   instant           // how old
 }
 
 func (v view) of(g *group) instant {

@@ -7,7 +7,9 @@ var unbilled = []string{"atlassian/customer", "atlassian/contributor", "atlassia
 	"atlassian/user-access-admin"}
 
 // billable reports whether the user can occupy a seat at all: suspended and deactivated people and app accounts do not.
-func (u *user) billable() bool { return !u.app && !u.inactive && u.member.now && !u.suspended.now }
+func (u *user) billable() bool {
+	return !u.app && !u.inactive && !u.stuck && u.member.now && !u.suspended.now
+}
 
 // wantedSeats returns the apps in which the user's roles need a seat, as long as the user is billable.
 func (u *user) wantedSeats() (seats []*resource) {

@@ -135,10 +135,10 @@ func (c *Cloud) getLastActive(r *call) answer {
 }
 
 func (c *Cloud) domainJSON(r *call, i int) map[string]any {
-	id := c.stableID("domain", c.domains[i])
+	id := c.stableID("domain", c.domains[i].name)
 	return map[string]any{"id": id, "type": "domains",
-		"attributes": map[string]any{"name": c.domains[i],
-			"claim": map[string]any{"type": "dns", "status": "verified"}},
+		"attributes": map[string]any{"name": c.domains[i].name,
+			"claim": map[string]any{"type": "dns", "status": c.domains[i].status}},
 		"links": map[string]any{"self": r.base() + "/v1/orgs/" + c.info.OrgID + "/domains/" + id}}
 }
 
@@ -148,7 +148,7 @@ func (c *Cloud) listDomains(r *call) answer {
 
 func (c *Cloud) getDomain(r *call) answer {
 	for i, domain := range c.domains {
-		if c.stableID("domain", domain) == r.PathValue("domainId") {
+		if c.stableID("domain", domain.name) == r.PathValue("domainId") {
 			return ok(map[string]any{"data": c.domainJSON(r, i)})
 		}
 	}

@@ -29,26 +29,44 @@ func (c *Cloud) take(operation string, header http.Header) (allowed bool) {
 			limit = unlimited
 		}
 	}
-	if c.limiter == nil {
-		c.limiter = limiter{}
-	}
-	now := c.now()
-	w := c.limiter[operation]
-	if w == nil || now >= w.ends {
-		w = &window{ends: now + int64(time.Minute)}
-		c.limiter[operation] = w
-	}
-	allowed = w.used < limit
-	if allowed {
-		w.used++
-	}
+	w, allowed := c.count(operation, limit)
 	header.Set("X-RateLimit-Limit", itoa(limit))
 	header.Set("X-RateLimit-Remaining", itoa(max(0, limit-w.used)))
 	header.Set("X-RateLimit-Reset", time.Unix(0, w.ends).UTC().Format("2006-01-02T15:04:05Z"))
 	if !allowed {
-		c.setRetryAfter(header, time.Duration(w.ends-now))
+		c.setRetryAfter(header, time.Duration(w.ends-c.now()))
 	}
 	return allowed
+}
+
+// takeSCIM counts one call of SCIM, for which no limit and no rate headers are published.
+func (c *Cloud) takeSCIM(header http.Header) bool {
+	limit, limited := c.settings.RatePerMinute["scim"]
+	if !limited || !c.settings.Limits {
+		return true
+	}
+	w, allowed := c.count("scim", limit)
+	if !allowed {
+		c.setRetryAfter(header, time.Duration(w.ends-c.now()))
+	}
+	return allowed
+}
+
+// count takes one call from the window of the name, if the limit allows it.
+func (c *Cloud) count(name string, limit int) (w *window, allowed bool) {
+	if c.limiter == nil {
+		c.limiter = limiter{}
+	}
+	now := c.now()
+	if w = c.limiter[name]; w == nil || now >= w.ends {
+		w = &window{ends: now + int64(time.Minute)}
+		c.limiter[name] = w
+	}
+	if w.used >= limit {
+		return w, false
+	}
+	w.used++
+	return w, true
 }
 
 func (c *Cloud) setRetryAfter(header http.Header, wait time.Duration) {

@@ -12,8 +12,12 @@ type heldRole struct {
 	methods  []string // direct, group_direct
 }
 
-// rolesOf returns the app roles that the person holds, each once.
+// rolesOf returns the app roles that the person holds, each once. Somebody who is stuck holds none, whatever the groups
+// give.
 func (v view) rolesOf(u *user) (held []heldRole) {
+	if u.stuck {
+		return nil
+	}
 	take := func(grants []roleGrant, method string) {
 		for _, grant := range grants {
 			at := slices.IndexFunc(held, func(h heldRole) bool {

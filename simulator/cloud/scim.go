@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// An identity provider writes to the SCIM directory. It has its own key and IDs; the organization's directory shows its
-// groups as synced groups that nobody else can change.
+// An identity provider writes to its SCIM directory, of which an organization may have several. Each has its own keys
+// and IDs; the organization's directory shows its groups as synced groups that nobody else can change.
 
 const (
 	scimUserSchema       = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -25,43 +25,41 @@ const (
 	scimUserLimit  = 150_000
 )
 
-// scimUser is an identity provider's record of a person.
-type scimUser struct {
-	id, userName      string
-	account           *user        // nil once its link is lost
-	profile           *scimProfile // nil for seeded people: it follows from the account
-	inactive          bool
-	created, modified instant
-}
-
 // scimGroup is an identity provider's group.
 type scimGroup struct {
 	id, name, externalID string
+	dir                  *scimDirectory
 	group                *group // of the directory; for a phantom one that nobody can find
 	phantom              bool   // has the name of a default group: accepted, and never seen again
 	created, modified    instant
 }
 
+// scimDirectory is one identity provider's users and groups.
 type scimDirectory struct {
+	id, name   string
+	keys       map[string]KeyState
 	users      []*scimUser // in the order of creation
 	byID       map[string]*scimUser
 	byUserName map[string]*scimUser // lower case
+	gone       []*scimUser          // deleted lately: reads that lag still show them
 	groups     []*scimGroup
 	groupByID  map[string]*scimGroup
 }
 
-func newSCIMDirectory() scimDirectory {
-	return scimDirectory{byID: map[string]*scimUser{}, byUserName: map[string]*scimUser{},
-		groupByID: map[string]*scimGroup{}}
+func newSCIMDirectory(id, name, key string) *scimDirectory {
+	return &scimDirectory{id: id, name: name, keys: map[string]KeyState{key: KeyValid}, byID: map[string]*scimUser{},
+		byUserName: map[string]*scimUser{}, groupByID: map[string]*scimGroup{}}
 }
 
 func (d *scimDirectory) addUser(u *scimUser) {
+	u.dir = d
 	d.users = append(d.users, u)
 	d.byID[u.id] = u
 	d.byUserName[strings.ToLower(u.userName)] = u
 }
 
 func (d *scimDirectory) addGroup(g *scimGroup) {
+	g.dir = d
 	d.groups = append(d.groups, g)
 	d.groupByID[g.id] = g
 }
@@ -75,6 +73,25 @@ func (d *scimDirectory) group(name string) *scimGroup {
 	return nil
 }
 
+// scimByKey returns the directory of a key, and whether the key is good.
+func (c *Cloud) scimByKey(key string) (d *scimDirectory, good bool) {
+	for _, d := range c.scims {
+		if state, known := d.keys[key]; known {
+			return d, state == KeyValid && (key != c.options.SCIMKey || c.settings.SCIMKey == KeyValid)
+		}
+	}
+	return nil, false
+}
+
+// expireSCIMKey makes a key of a SCIM directory worthless.
+func (c *Cloud) expireSCIMKey(key string) {
+	if key == c.options.SCIMKey {
+		c.settings.SCIMKey = KeyExpired
+	} else if d, _ := c.scimByKey(key); d != nil {
+		d.keys[key] = KeyExpired
+	}
+}
+
 func scimError(status int, scimType, detail string) answer {
 	return answer{status: status, problem: &problem{detail: detail, scimType: scimType}}
 }
@@ -84,8 +101,12 @@ func scimNotFound(id string) answer {
 }
 
 // scimList returns one page of a list; startIndex counts from 1.
-func scimList(r *call, total int, item func(int) any) answer {
-	start, count := 1, scimPage
+func (c *Cloud) scimList(r *call, total int, item func(int) any) answer {
+	largest := scimPage
+	if c.settings.SCIMPage > 0 {
+		largest = c.settings.SCIMPage
+	}
+	start, count := 1, largest
 	for name, into := range map[string]*int{"startIndex": &start, "count": &count} {
 		if text := r.URL.Query().Get(name); text != "" {
 			n, err := strconv.Atoi(text)
@@ -95,7 +116,7 @@ func scimList(r *call, total int, item func(int) any) answer {
 			*into = n
 		}
 	}
-	start, count = max(start, 1), min(max(count, 0), scimPage)
+	start, count = max(start, 1), min(max(count, 0), largest)
 	p := &page{items: []any{}}
 	for i := start - 1; i < min(total, start-1+count); i++ {
 		p.items = append(p.items, item(i))
@@ -123,8 +144,7 @@ func scimFilter(text string, attributes ...string) (attribute, value string, err
 
 func (c *Cloud) scimMeta(r *call, kind, id string, created, modified instant) map[string]any {
 	// The schema lists USER and GROUP; only the vendor's example writes Group.
-	location := strings.TrimSuffix(r.base(), "/admin") + "/scim/directory/" + c.info.SCIMDirectoryID + "/" +
-		kind + "s/" + id
+	location := strings.TrimSuffix(r.base(), "/admin") + "/scim/directory/" + r.scim.id + "/" + kind + "s/" + id
 	return map[string]any{"resourceType": strings.ToUpper(kind), "location": location, "created": timestamp(created),
 		"lastModified": timestamp(modified)}
 }

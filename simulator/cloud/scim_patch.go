@@ -47,7 +47,7 @@ func (r *call) patchOperations() ([]patchOperation, *answer) {
 var memberPath = regexp.MustCompile(`^members\[\s*value\s+eq\s+"([^"]*)"\s*\]$`)
 
 // patchMembers returns the members after one operation.
-func (c *Cloud) patchMembers(g *scimGroup, members []*user, op patchOperation) ([]*user, *answer) {
+func patchMembers(g *scimGroup, members []*user, op patchOperation) ([]*user, *answer) {
 	wrong := func(scimType, detail string) ([]*user, *answer) {
 		bad := scimError(http.StatusBadRequest, scimType, detail)
 		return nil, &bad
@@ -83,7 +83,7 @@ func (c *Cloud) patchMembers(g *scimGroup, members []*user, op patchOperation) (
 	} else if !strings.EqualFold(path, "members") {
 		return wrong("invalidPath", "Path "+path+" is not supported.")
 	}
-	named, bad := c.namedMembers(value)
+	named, bad := g.dir.named(value)
 	if bad != nil {
 		return nil, bad
 	}
@@ -103,8 +103,8 @@ func (c *Cloud) patchMembers(g *scimGroup, members []*user, op patchOperation) (
 	return members, nil
 }
 
-// namedMembers reads the value of an operation on members: a list, or a single member.
-func (c *Cloud) namedMembers(value json.RawMessage) ([]*user, *answer) {
+// named reads the value of an operation on members: a list, or a single member.
+func (d *scimDirectory) named(value json.RawMessage) ([]*user, *answer) {
 	if len(value) == 0 {
 		return nil, nil
 	}
@@ -117,6 +117,5 @@ func (c *Cloud) namedMembers(value json.RawMessage) ([]*user, *answer) {
 		}
 		many = []scimMember{one}
 	}
-	return c.scimMembers(many)
+	return d.members(many)
 }
-

@@ -64,8 +64,8 @@ func (p *scimProfile) fullName() string {
 	return orElse(strings.TrimSpace(p.Name.GivenName+" "+p.Name.FamilyName), p.UserName)
 }
 
-// joined returns the profile with the extension's attributes among its own: the service has each of them once, and shows
-// it in both places.
+// joined returns the profile with the extension's attributes among its own: the service has each of them once, and
+// shows it in both places.
 func (p scimProfile) joined() scimProfile {
 	if p.Enterprise != nil {
 		p.Department = orElse(p.Enterprise.Department, p.Department)
@@ -75,8 +75,8 @@ func (p scimProfile) joined() scimProfile {
 	return p
 }
 
-// current returns the profile with the present state of the user.
-func (u *scimUser) current() scimProfile {
+// current returns the profile as the record has it.
+func (u *scimRecord) current() scimProfile {
 	active := !u.inactive
 	if u.profile != nil {
 		p := *u.profile
@@ -89,6 +89,7 @@ func (u *scimUser) current() scimProfile {
 		p.Name = scimName{Formatted: a.name, GivenName: given, FamilyName: family}
 		p.DisplayName, p.NickName, p.Title, p.Department, p.Organization = a.name, a.nickname, a.title, a.department,
 			a.organization
+		p.Timezone, p.PreferredLanguage = a.timezone, a.locale
 		p.Emails = []scimEmail{{Value: a.email, Type: "work", Primary: true}}
 	}
 	return p

@@ -18,6 +18,8 @@ type OrgFile struct {
 	// local or default group → people whom somebody added by hand
 	Foreign map[string][]string `json:"foreign,omitempty"`
 	Invited []string            `json:"invited,omitempty"` // people who were invited and have no SCIM record
+	// people at a claimed domain who have a managed account and no SCIM record, and are not in the directory
+	Outside []string `json:"outside,omitempty"`
 
 	Suspended []string              `json:"suspended,omitempty"` // people who start suspended
 	Profiles  map[string]OrgProfile `json:"profiles,omitempty"`  // by key
@@ -52,10 +54,10 @@ func (c *Cloud) seedOrg(file OrgFile, sites, apps []string) error {
 	}
 	s := &seeding{c: c, people: make(map[string]*user, len(file.People))}
 	before := c.directory
-	scimBefore, auditBefore, changesBefore := c.scim, c.audit, c.changes
+	scimsBefore, auditBefore, changesBefore := c.scims, c.audit, c.changes
 	c.reset(sites, apps, domains)
 	if err := s.fill(file, domains[0]); err != nil {
-		c.directory, c.scim, c.audit, c.changes = before, scimBefore, auditBefore, changesBefore
+		c.directory, c.scims, c.audit, c.changes = before, scimsBefore, auditBefore, changesBefore
 		return err
 	}
 	c.settle()
@@ -85,9 +87,13 @@ func (s *seeding) fill(file OrgFile, domain string) error {
 		if !strings.Contains(key, "@") {
 			email = key + "@" + domain
 		}
-		if _, err := s.person(key, key, email, !slices.Contains(file.Invited, key)); err != nil {
+		unsynced := slices.Contains(file.Invited, key) || slices.Contains(file.Outside, key)
+		if _, err := s.person(key, key, email, !unsynced); err != nil {
 			return err
 		}
+	}
+	if err := s.outside(file.Outside); err != nil {
+		return err
 	}
 	if err := firstError(s.profiles(file.Profiles), s.suspended(file.Suspended)); err != nil {
 		return err
@@ -119,17 +125,30 @@ func (s *seeding) person(key, name, email string, synced bool) (*user, error) {
 	if s.people[key] != nil || c.byEmail[strings.ToLower(email)] != nil {
 		return nil, fmt.Errorf("people: %q is there twice", key)
 	}
-	u := &user{id: c.accountID(key), name: name, nickname: name, email: email, synced: synced, managed: c.claims(email)}
+	u := &user{id: c.accountID(key), name: name, nickname: name, email: email, managed: c.claims(email)}
 	u.added = c.born - int64(c.chance(1200, "added", key)+1)*24*int64(3600e9)
 	u.member.now = true
 	c.appendUser(u)
 	if synced {
-		u.scim = &scimUser{id: c.stableID("scim-user", key), userName: email, account: u, created: u.added,
-			modified: u.added}
-		c.scim.addUser(u.scim)
+		record := &scimUser{id: c.stableID("scim-user", key), created: u.added,
+			scimRecord: scimRecord{userName: email, modified: u.added}}
+		record.link(u)
+		c.scims[0].addUser(record)
 	}
 	s.people[key] = u
 	return u, nil
+}
+
+// outside takes people out of the directory, whose accounts the organization manages all the same.
+func (s *seeding) outside(keys []string) error {
+	for _, key := range keys {
+		u := s.people[key]
+		if u == nil || !u.managed {
+			return fmt.Errorf("outside: %q is not one of the people, or at a domain that is not claimed", key)
+		}
+		u.member.now = false
+	}
+	return nil
 }
 
 func (s *seeding) group(file OrgGroup, synced bool) error {
@@ -161,7 +180,7 @@ func (s *seeding) join(g *group, keys []string) error {
 		if u == nil {
 			return fmt.Errorf("group %q: %q is not one of the people", g.name, key)
 		}
-		if g.synced && u.scim == nil {
+		if g.synced && !u.synced() {
 			return fmt.Errorf("group %q: %q was invited and has no SCIM record", g.name, key)
 		}
 		s.put(g, u)

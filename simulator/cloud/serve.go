@@ -26,8 +26,13 @@ type call struct {
 	op     *operation
 	body   []byte
 	view   view
+	scim   *scimDirectory // of a call of SCIM
+	spoil  *spoiler
 	writes []MembershipWrite
 }
+
+// scim reports whether the operation is one of a SCIM directory.
+func (op *operation) scim() bool { return op.style == styleSCIM || op.style == stylePUT }
 
 // base returns the URL of the organization API as the caller reached it.
 func (r *call) base() string {
@@ -69,7 +74,9 @@ func (c *Cloud) serve(op *operation, w http.ResponseWriter, r *http.Request) {
 	var out answer
 	var refused bool
 	spoil := &spoiler{c: c, in: in}
+	in.spoil = spoil
 	c.locked(func() {
+		c.writePlanned()
 		if out, refused = c.admit(in, w.Header()); !refused {
 			spoil.faults = c.drawFaults(op.name)
 		}
@@ -93,7 +100,8 @@ func (c *Cloud) serve(op *operation, w http.ResponseWriter, r *http.Request) {
 // run does the operation on what the call may see.
 func (c *Cloud) run(in *call, spoil *spoiler) answer {
 	now := c.now()
-	in.view = view{until: now - int64(c.settings.Lag), roles: now - int64(c.settings.RoleLag)}
+	in.view = view{until: now - int64(c.settings.Lag), roles: now - int64(c.settings.RoleLag),
+		records: now - int64(c.settings.SCIMLag)}
 	spoil.age(&in.view)
 	out := in.op.handle(c, in)
 	if out.page != nil {
@@ -108,14 +116,15 @@ func (c *Cloud) write(w http.ResponseWriter, in *call, out answer, spoil *spoile
 		w.Header()[name] = values
 	}
 	body := out.body
-	if out.problem != nil {
-		c.locked(func() {
-			body = in.op.style.render(out.status, *out.problem, in.URL.Path, c.freshID("error"), c.now())
-		})
-	}
-	w.Header().Set("Date", time.Unix(0, c.now()).UTC().Format(http.TimeFormat))
+	var now instant
+	c.locked(func() {
+		if now = c.now(); out.problem != nil {
+			body = in.op.style.render(out.status, *out.problem, in.URL.Path, c.freshID("error"), now)
+		}
+	})
+	w.Header().Set("Date", time.Unix(0, now).UTC().Format(http.TimeFormat))
 	contentType := "application/json"
-	if in.op.style == styleSCIM || in.op.style == stylePUT {
+	if in.op.scim() {
 		contentType = "application/scim+json"
 	}
 	switch {

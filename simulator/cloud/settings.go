@@ -36,19 +36,26 @@ type Settings struct {
 	// until a direct role shows in reads; the vendor says up to 30 s
 	RoleLag  Duration `json:"roleLag"`
 	EventLag Duration `json:"eventLag"` // until an audit event shows
+	SCIMLag  Duration `json:"scimLag"`  // until a write of a SCIM record shows in SCIM's own reads
 
-	Guard   bool                `json:"guard"`   // Atlassian Guard: without it the audit log responds 403
+	Guard bool `json:"guard"` // Atlassian Guard: without it the audit log responds 403
+	// GuardLapsed is a subscription that ended: the audit log and SCIM respond 403. What was provisioned stays as it
+	// is, locked as it was, and domains stay claimed.
+	GuardLapsed bool `json:"guardLapsed"`
+
 	Keys    map[string]KeyState `json:"keys"`    // organization API keys
-	SCIMKey KeyState            `json:"scimKey"` // state of the SCIM directory's key: valid or expired
+	SCIMKey KeyState            `json:"scimKey"` // state of the first SCIM directory's first key: valid or expired
 
-	Limits        bool           `json:"limits"`        // whether rate limits refuse calls; the headers are always sent
-	RatePerMinute map[string]int `json:"ratePerMinute"` // by operation, "*" for all others
-	RetryAfter    string         `json:"retryAfter"`    // none, seconds or date
+	Limits bool `json:"limits"` // whether rate limits refuse calls; the headers are always sent
+	// by operation, "*" for all others; all calls of SCIM together are "scim", without limit if it is absent
+	RatePerMinute map[string]int `json:"ratePerMinute"`
+	RetryAfter    string         `json:"retryAfter"` // none, seconds or date
 	// seats by app/site, for example jira/acme; absent or negative: no limit
 	Licences map[string]int `json:"licences"`
 
 	// 1..100: maximum page of v2 reads and of last-active-dates, whatever the caller asks for; 0: no limit
 	MaxPage       int  `json:"maxPage"`
+	SCIMPage      int  `json:"scimPage"`      // 1..100: maximum page of SCIM lists; 0: 100
 	URLCursors    bool `json:"urlCursors"`    // v2 links.next as a URL instead of a bare cursor
 	PlainGroupIDs bool `json:"plainGroupIds"` // groups[].id of users as UUID instead of the ARI of the vendor's example
 	AppAccounts   bool `json:"appAccounts"`   // show accountType app, which the vendor's v2 schema does not declare
@@ -57,6 +64,12 @@ type Settings struct {
 	SyncedRefusal int  `json:"syncedRefusal"` // status for writing to a synced group: 403 or 400
 	AbsentRemoval int  `json:"absentRemoval"` // status for removing a non-member: 404 or 204
 	Noise         int  `json:"noise"`         // log-ins and page views that are logged before each change
+
+	// StuckReactivations: somebody whom SCIM reactivates is in all groups again and has no access to any app, until
+	// they are added to a group or given a role anew (ID-7848).
+	StuckReactivations bool `json:"stuckReactivations"`
+	// NoExternalIDs: the externalId of a SCIM record is not stored, which the vendor's file calls read-only.
+	NoExternalIDs bool `json:"noExternalIds"`
 
 	// ActivityGaps is the share, 0 to 1, of the entries of an expanded productAccess without a lastActiveTimestamp
 	// although last-active-dates has the date: always the same entries. The vendor does not promise that the expanded
@@ -108,11 +121,14 @@ func (s Settings) Validate() error {
 	if s.MaxPage < 0 || s.MaxPage > 100 {
 		return fmt.Errorf("maxPage %d: write 0 to 100", s.MaxPage)
 	}
+	if s.SCIMPage < 0 || s.SCIMPage > scimPage {
+		return fmt.Errorf("scimPage %d: write 0 to %d", s.SCIMPage, scimPage)
+	}
 	if s.ActivityGaps < 0 || s.ActivityGaps > 1 {
 		return fmt.Errorf("activityGaps %v: write a share from 0 to 1", s.ActivityGaps)
 	}
-	if s.Latency < 0 || s.Lag < 0 || s.RoleLag < 0 || s.EventLag < 0 {
-		return fmt.Errorf("latency, lag, roleLag and eventLag must not be negative")
+	if min(s.Latency, s.Lag, s.RoleLag, s.EventLag, s.SCIMLag) < 0 {
+		return fmt.Errorf("latency, lag, roleLag, eventLag and scimLag must not be negative")
 	}
 	for name, rate := range s.RatePerMinute {
 		if rate < 1 {

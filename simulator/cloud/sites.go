@@ -60,7 +60,7 @@ func (c *Cloud) groupSeed(name string, synced bool) *group {
 	if synced {
 		g.scim = &scimGroup{id: c.stableID("scim-group", name), name: name, group: g, created: g.created,
 			modified: g.created}
-		c.scim.addGroup(g.scim)
+		c.scims[0].addGroup(g.scim)
 	}
 	return g
 }

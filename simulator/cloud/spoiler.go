@@ -41,10 +41,10 @@ func (s *spoiler) instead(header http.Header) (answer, bool) {
 	if s.has(FaultExpireKey) {
 		s.c.mu.Lock()
 		defer s.c.mu.Unlock()
-		if s.in.op.style == styleSCIM || s.in.op.style == stylePUT {
-			s.c.settings.SCIMKey = KeyExpired
+		token, _ := strings.CutPrefix(s.in.Header.Get("Authorization"), "Bearer ")
+		if s.in.op.scim() {
+			s.c.expireSCIMKey(token)
 		} else {
-			token, _ := strings.CutPrefix(s.in.Header.Get("Authorization"), "Bearer ")
 			s.c.settings.Keys[token] = KeyExpired
 		}
 		return s.in.op.refuseAs(http.StatusUnauthorized, ""), true
@@ -83,6 +83,30 @@ func (s *spoiler) age(v *view) {
 	v.older = v.until - int64(f.Params.Age)
 	share := uint64(f.Params.share(1) * 1000)
 	v.stale = func(g *group) bool { return s.c.chance(1000, "stale", itoa(int(f.Seed)), g.id) < share }
+}
+
+// keeps puts the attributes that the fault does not store back to what they were.
+func (s *spoiler) keeps(p, before scimProfile) scimProfile {
+	f := s.find(FaultKeptAttributes)
+	if f == nil {
+		return p
+	}
+	fields, old := jsonMembers(p), jsonMembers(before)
+	for _, name := range f.Params.Attributes {
+		delete(fields, name)
+		if value, had := old[name]; had {
+			fields[name] = value
+		}
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		panic(err) // came from Unmarshal
+	}
+	var out scimProfile
+	if err := json.Unmarshal(text, &out); err != nil {
+		panic(err) // all of it came from profiles
+	}
+	return out
 }
 
 func (s *spoiler) page(p *page) {

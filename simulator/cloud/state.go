@@ -17,14 +17,18 @@ type StatePerson struct {
 	AccountID  string      `json:"accountId"`
 	Email      string      `json:"email"`
 	Name       string      `json:"name"`
-	SCIMUserID string      `json:"scimUserId,omitempty"`
+	SCIMUserID string      `json:"scimUserId,omitempty"` // the first record's that is linked
 	App        bool        `json:"app,omitempty"`
 	Inactive   bool        `json:"inactive,omitempty"`  // account deactivated
 	Absent     bool        `json:"absent,omitempty"`    // not in the directory
 	Suspended  bool        `json:"suspended,omitempty"` // in the directory, without access
 	OrgAdmin   bool        `json:"orgAdmin,omitempty"`
 	SiteAdmin  bool        `json:"siteAdmin,omitempty"`
-	Roles      []StateRole `json:"roles,omitempty"` // given directly
+	Roles      []StateRole `json:"roles,omitempty"`    // given directly
+	Managed    bool        `json:"managed,omitempty"`  // at a domain that the organization has claimed
+	Stuck      bool        `json:"stuck,omitempty"`    // reactivated, and its groups give it no access
+	Deleting   bool        `json:"deleting,omitempty"` // will be deleted
+	Content    []string    `json:"content,omitempty"`  // marks of what the account has written
 }
 
 // StateGroup is one live group.
@@ -68,7 +72,8 @@ type StateDefault struct {
 func (c *Cloud) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := State{Info: c.info, Domains: append([]string{}, c.domains...), People: make([]StatePerson, 0, len(c.users)),
+	c.writePlanned()
+	out := State{Info: c.info, Domains: c.claimed(), People: make([]StatePerson, 0, len(c.users)),
 		Groups:    []StateGroup{},
 		Resources: []StateResource{}, Defaults: []StateDefault{}, OrgAdmins: []string{}, Suspended: []string{}}
 	if c.keyOwner != nil {
@@ -77,9 +82,10 @@ func (c *Cloud) State() State {
 	for _, u := range c.users {
 		p := StatePerson{AccountID: u.id, Email: u.email, Name: u.name, App: u.app, Inactive: u.inactive,
 			Absent: !u.member.now, Suspended: u.suspended.now,
-			OrgAdmin: u.orgAdmin.now, SiteAdmin: u.siteAdmin.now, Roles: stateRoles(u.direct)}
-		if u.scim != nil {
-			p.SCIMUserID = u.scim.id
+			OrgAdmin: u.orgAdmin.now, SiteAdmin: u.siteAdmin.now, Roles: stateRoles(u.direct),
+			Managed: u.managed, Stuck: u.stuck, Deleting: u.deleting, Content: u.content}
+		if u.synced() {
+			p.SCIMUserID = u.records[0].id
 		}
 		if p.OrgAdmin {
 			out.OrgAdmins = append(out.OrgAdmins, u.id)
@@ -113,6 +119,17 @@ func (c *Cloud) State() State {
 		out.Resources = append(out.Resources, line)
 	}
 	return out
+}
+
+// claimed returns the domains that the organization has verified.
+func (c *Cloud) claimed() []string {
+	names := []string{}
+	for _, d := range c.domains {
+		if d.status == "verified" {
+			names = append(names, d.name)
+		}
+	}
+	return names
 }
 
 func stateRoles(grants []roleGrant) (roles []StateRole) {

@@ -58,7 +58,7 @@ func (c *Cloud) userJSON(u *user, v view, expand []string) *userJSON {
 		EmailVerified: !u.unverified, MFAEnabled: u.mfa(),
 		AddedToOrg: timestamp(u.added), JobTitle: u.title, Department: u.department, Organization: u.organization,
 		Location: u.location, Picture: picture}
-	if u.synced {
+	if u.synced() {
 		out.ManagementSource = "synced"
 	}
 	if u.app && c.settings.AppAccounts {
