@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/policy/provision"
 	"github.com/castellan-io/castellan/policy/window"
 )
 
@@ -164,4 +165,19 @@ func TestResolveWaitsForALeaver(t *testing.T) {
 		Bindings: []Binding{{left.Ref, "r1", "acc-1"}}}
 	require.Equal(t, left.Since.Add(2*time.Hour), p.Resolve(known, noon).Due)
 	require.Zero(t, p.Resolve(known, noon.Add(2*time.Hour)).Due)
+}
+
+func TestNewCompilesWhatThePolicySays(t *testing.T) {
+	said := provision.Provision{Name: "staff", From: []string{"corp"},
+		Directory:  provision.Directory{Mode: provision.Observe},
+		Attributes: map[provision.Attribute]string{email: "mail"}}
+	p, err := New(said, nil, nil)
+	require.NoError(t, err)
+	require.True(t, p.Observe)
+	require.Equal(t, said.From, p.Sources)
+	require.Equal(t, "mail", p.Attributes[email].String())
+	said.Directory.Mode = provision.Write
+	said.Attributes[title] = "title +"
+	_, err = New(said, nil, nil)
+	require.ErrorContains(t, err, "provision staff: title: ")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -430,4 +431,43 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, p.Plain(), again.Plain())
 	})
+}
+
+// TestFullHasEverySettingOfSources: each is in the file, and not at its default, with some kind.
+func TestFullHasEverySettingOfSources(t *testing.T) {
+	p, least := parse(t, string(full(t))), parse(t, minimal+sources)
+	var missing func(path string, all []reflect.Value, least reflect.Value) []string
+	missing = func(path string, all []reflect.Value, least reflect.Value) (found []string) {
+		for i := range least.NumField() {
+			field, usual := least.Type().Field(i), least.Field(i).Interface()
+			var values []reflect.Value
+			differs := false
+			for _, one := range all {
+				value := reflect.Indirect(one.Field(i))
+				differs = differs || value.IsValid() && !reflect.DeepEqual(value.Interface(), usual)
+				if value.IsValid() {
+					values = append(values, value)
+				}
+			}
+			if !differs {
+				found = append(found, path+field.Name)
+			}
+			inner := field.Type
+			if inner.Kind() == reflect.Pointer {
+				inner = inner.Elem()
+			}
+			if inner.Kind() == reflect.Struct && inner != reflect.TypeFor[policy.Date]() {
+				found = append(found, missing(path+field.Name+".", values, reflect.Zero(inner))...)
+			}
+		}
+		return found
+	}
+	values := func(list reflect.Value) (all []reflect.Value) {
+		for i := range list.Len() {
+			all = append(all, list.Index(i))
+		}
+		return all
+	}
+	require.Empty(t, missing("sources.", values(reflect.ValueOf(p.Sources)), reflect.ValueOf(least.Sources[0])))
+	require.Empty(t, missing("provision.", values(reflect.ValueOf(p.Provision)), reflect.ValueOf(least.Provision[0])))
 }

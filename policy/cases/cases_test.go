@@ -248,3 +248,23 @@ func TestCasesOfTheExamples(t *testing.T) {
 		})
 	}
 }
+
+func TestCasesKnowGroupsOfSources(t *testing.T) {
+	const text = `
+version: 1
+organization: {name: acme, id: a1, key: "env:A"}
+sources: [{name: corp, kind: ldap, url: "ldaps://dc1", base: "DC=acme"}]
+mappings:
+- {name: devs, from: ["corp:dev *"], to: ["default:jira/acme/user"]}
+- {name: all, from: ["*"], to: ["group:everybody"]}
+rules: [{name: ops, mode: enforce, when: 'in("corp:ops")', give: ["group:night"]}]
+`
+	for group, expect := range map[string]string{
+		`"corp:Dev users"`: `expect: {holds: ["default:jira/acme/user"]}`,
+		`"CORP:ops"`:       `expect: {holds: ["group:night"]}`,
+		`dev users`:        `expect: {holds: ["group:everybody"]}`,
+	} {
+		result := try(t, text, "email: a@acme.example, groups: ["+group+"]", expect)
+		require.True(t, result.OK, "%s: %v", group, result.Wrong)
+	}
+}
