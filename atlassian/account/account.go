@@ -63,6 +63,7 @@ func (refusal) Is(target error) bool { return target == ErrForbidden }
 
 // The refusals.
 const (
+	// Beware: with the key of another organization, no account is managed.
 	ErrNotManaged refusal = "the organization does not manage the account: it has not claimed its domain"
 	// Error.Reason says what kind of provider it is
 	ErrLocked    refusal = "an identity provider owns it: change it there, or in its SCIM directory"

@@ -31,6 +31,22 @@ func TestAccountPermissions(t *testing.T) {
 	}
 }
 
+func TestAccountKeys(t *testing.T) {
+	s := start(t)
+	path := "/users/" + s.account("bo") + "/manage"
+	s.settings(map[string]any{"keys": map[string]string{"other": "otherOrg", "scoped": "scoped", "old": "expired"}})
+	as := func(key string) reply {
+		s.key = key
+		return s.get(path)
+	}
+	require.Equal(t, "forbidden", as("other").at("key"))
+	require.Equal(t, "unauthorized", as("old").at("key"))
+	scoped := as("scoped")
+	require.Equal(t, 403, scoped.status)
+	require.Nil(t, scoped.at("key"), "it says nothing of the account")
+	require.Contains(t, scoped.text, "manage:org")
+}
+
 func TestAccountProfileIsChanged(t *testing.T) {
 	s := start(t)
 	eve, bo := s.invited("eve@example.com"), "/users/"+s.account("bo")+"/manage"

@@ -20,6 +20,8 @@ func (c *Cloud) admit(in *call, header http.Header) (out answer, refused bool) {
 		return in.op.refuseAs(http.StatusUnauthorized, ""), true
 	case state == KeyOtherOrg:
 		return in.op.refuseAs(http.StatusForbidden, ""), true
+	case state == KeyScoped && in.op.style == styleAccount: // seen with live keys, which cannot have this scope
+		return refuse(http.StatusForbidden, "", "The key lacks the scope manage:org."), true
 	case state == KeyReadOnly && in.op.write, state == KeyScoped && in.op.scope == "":
 		return in.op.refuseAs(http.StatusForbidden, "The key does not have the rights that this call needs."), true
 	case in.op.guard && (!c.settings.Guard || c.settings.GuardLapsed):

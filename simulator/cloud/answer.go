@@ -92,6 +92,9 @@ func (s style) render(status int, p problem, path, id string, now instant) any {
 		if status == http.StatusTooManyRequests {
 			return nil // the vendor describes no body
 		}
+		if p.code == "" { // the gateway refuses the key, whatever account it is
+			return gateway
+		}
 		body := map[string]any{"key": p.code}
 		if p.context != nil {
 			body["context"] = p.context

@@ -7,5 +7,6 @@
 // seed, and safe for concurrent use.
 //
 // The paths mirror the live hosts: https://api.atlassian.com/admin is /admin here, /scim and /users stay as they are.
-// Under /_sim/ is the control API: seeding, settings, faults, statistics, and the true state without any lag.
+// Under /_sim/ is the control API: seeding, settings, faults, statistics, what administrators, people and other
+// identity providers do by themselves, and the true state without any lag.
 package cloud

@@ -90,7 +90,7 @@ func (u *scimRecord) current() scimProfile {
 		p.DisplayName, p.NickName, p.Title, p.Department, p.Organization = a.name, a.nickname, a.title, a.department,
 			a.organization
 		p.Timezone, p.PreferredLanguage = a.timezone, a.locale
-		p.Emails = []scimEmail{{Value: a.email, Type: "work", Primary: true}}
+		p.Emails = []scimEmail{{Value: u.userName, Type: "work", Primary: true}}
 	}
 	return p
 }

@@ -21,14 +21,18 @@ type scimUser struct {
 type scimRecord struct {
 	userName string
 	account  *user        // nil once its link is lost
-	profile  *scimProfile // nil for seeded people: it follows from the account
+	profile  *scimProfile // nil for seeded people: it follows from the account, but for the address
 	inactive bool
 	modified instant
 	until    instant // of a past one: when it was changed
 }
 
-// keep remembers what the record is before it changes.
+// keep remembers what the record is before it changes, or before its account does without it.
 func (u *scimUser) keep(now instant) {
+	if u.profile == nil {
+		p := u.current()
+		u.profile = &p
+	}
 	u.past = slices.DeleteFunc(u.past, func(old scimRecord) bool { return now-old.until > journalMemory })
 	old := u.scimRecord
 	old.until = now

@@ -328,6 +328,32 @@ func TestSCIMReadsMayLag(t *testing.T) {
 	require.EqualValues(t, 1, find("eve@example.com"))
 }
 
+// Somebody changes their own address: the record keeps the provider's, and the next write of it restores that.
+func TestSCIMRecordAndAccountDrift(t *testing.T) {
+	s := start(t)
+	id, bo := s.scimUser("bo"), s.account("bo")
+	s.must("/_sim/people/bo", map[string]any{"email": "bobby@example.com"})
+	r := s.get("S/Users/" + id)
+	require.Equal(t, bo, r.account())
+	require.Equal(t, "bo@example.com", r.at("emails", 0, "value"))
+	require.Equal(t, "bobby@example.com", s.person(bo).Email)
+	s.patch(id, set("title", "Clerk"))
+	require.Equal(t, "bo@example.com", s.person(bo).Email)
+}
+
+func TestSCIMUnlinkedRecordKeepsItsAttributes(t *testing.T) {
+	s := startWith(t, cloud.Options{}, cloud.OrgFile{People: []string{"ana", "max@partner.example"}, Admins: []string{"ana"}})
+	s.settings(map[string]any{"scimLag": "1m"})
+	id := s.scimUser("max@partner.example")
+	r := s.patch(id, set("title", "Guest"))
+	require.Empty(t, r.account())
+	require.Equal(t, "max@partner.example", r.at("displayName"))
+	require.Equal(t, "Guest", r.at("title"))
+	lagging := s.get("S/Users/" + id)
+	require.NotEmpty(t, lagging.account())
+	require.Nil(t, lagging.at("title"))
+}
+
 func TestSCIMExternalIDsMayBeReadOnly(t *testing.T) {
 	s := start(t)
 	body := map[string]any{"userName": "eve@example.com", "externalId": "x1"}
