@@ -149,3 +149,17 @@ rules: [{name: r, mode: enforce, when: 'in("corp:eng-web")', deny: ["group:jira-
 	require.Equal(t, []string{access.SourceGroupID("corp", "4")}, b.Targets[0].Sources)
 	require.Equal(t, []string{access.SourceGroupID("corp", "1")}, b.Targets[0].Evidence)
 }
+
+func TestBindFindsGroupsOfSourcesAmongReviewers(t *testing.T) {
+	_, findings := bindSources(t, `- {name: m, from: [sales], to: ["group:jira-users-acme"]}
+reviews:
+- name: all
+  owner: cy@acme.example
+  stages: [{reviewers: ["group:corp:Dev users", "group:corp:gone"], fallback: ["group:CORP:eng-web"]}]
+  delegates: ["group:corp:eng-ops", "group:crop:x"]
+ignore: ["*"]
+`, withSources())
+	require.Equal(t, []string{"review-group-unknown corp:gone", "review-group-unknown crop:x"}, keys(findings))
+	require.Contains(t, findings[0].Detail, "the source corp has not shown it")
+	require.Contains(t, findings[1].Detail, "the policy declares no source crop; did you mean corp?")
+}
