@@ -53,6 +53,7 @@ var (
 	ErrForbidden      = wire.ErrForbidden      // 403
 	ErrNotFound       = wire.ErrNotFound       // 404
 	ErrRateLimited    = wire.ErrRateLimited    // 429, which the vendor's file does not mention
+	ErrNoKey          = wire.ErrNoKey          // nothing was sent: the caller has no key
 	ErrUnavailable    = wire.ErrUnavailable    // 5xx or no answer to a read, a gateway's page, or no connection at all
 	ErrOutcomeUnknown = wire.ErrOutcomeUnknown // the write may have been done: read back
 	ErrConflict       = wire.ErrConflict       // 409 on anything but a creation

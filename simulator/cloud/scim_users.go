@@ -53,14 +53,20 @@ func (c *Cloud) listSCIMUsers(r *call) answer {
 		if err != nil {
 			return scimError(http.StatusBadRequest, "invalidFilter", err.Error())
 		}
-		users = r.filterUsers(users, attribute, value)
+		users = c.filterUsers(r, users, attribute, value)
 	}
 	return c.scimList(r, len(users), func(i int) any {
 		return c.scimUserJSON(r, users[i], users[i].at(r.view.records))
 	})
 }
 
-func (r *call) filterUsers(users []*scimUser, attribute, value string) (found []*scimUser) {
+func (c *Cloud) filterUsers(r *call, users []*scimUser, attribute, value string) (found []*scimUser) {
+	if attribute == "userName" && c.settings.SCIMLag == 0 {
+		users = nil
+		if u := r.scim.byUserName[strings.ToLower(value)]; u != nil {
+			users = []*scimUser{u}
+		}
+	}
 	for _, u := range users {
 		record := u.at(r.view.records)
 		if attribute == "userName" && strings.EqualFold(record.userName, value) ||
