@@ -11,6 +11,7 @@ import (
 
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/display"
+	"github.com/castellan-io/castellan/source"
 )
 
 // The error types that workflows distinguish. Those that a retry cannot fix are not retried.
@@ -135,6 +136,33 @@ func WrapAPIError(tried string, err error) error {
 	}
 	return RetryAfter(ErrUnavailable, wait, say("Atlassian cannot be reached or fails"))
 }
+
+// WrapSourceError returns an error of an identity source as Temporal's, with what was tried: the only place where these
+// are mapped. A source that must be configured otherwise is not asked again; one that did not answer, or not all, is.
+// Whatever the kind, nobody counts as gone by it. [source.ErrGone] is an answer, and is the caller's.
+func WrapSourceError(tried string, err error) error {
+	var already *temporal.ApplicationError
+	if err == nil || errors.As(err, &already) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	said := fmt.Errorf("%s: %w", tried, err)
+	switch {
+	case errors.Is(err, source.ErrUnauthorized):
+		return NonRetryable(ErrKeyRefused, said)
+	case errors.Is(err, source.ErrForbidden):
+		return NonRetryable(ErrForbidden, said)
+	case errors.Is(err, source.ErrInvalid):
+		return NonRetryable(ErrInvalid, said)
+	case errors.Is(err, source.ErrRateLimited):
+		return RetryAfter(ErrRateLimited, max(source.PauseOf(err), sourcePause), said)
+	case errors.Is(err, source.ErrIncomplete), errors.Is(err, source.ErrMalformed):
+		return RetryAfter(ErrEvidence, 0, said)
+	}
+	return RetryAfter(ErrUnavailable, source.PauseOf(err), said)
+}
+
+// sourcePause is how long a source that wants fewer calls is left alone at least.
+const sourcePause = 10 * time.Second
 
 // ErrorText returns an error's text; of a response of Atlassian, that alone.
 func ErrorText(err error) string {

@@ -24,6 +24,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/source"
 )
 
 // Options configure sessions.
@@ -60,6 +61,8 @@ type Env struct {
 	sourceSecret  func(org, ref string, hosts ...string) (string, error)
 	sourceFolders map[string][]string
 	sourceCAs     *x509.CertPool
+	sourceHTTP    *http.Client                      // nil: readers have their own
+	openSources   *lru.Cache[string, source.Source] // by organization, name and policy
 
 	policies    *lru.Cache[string, *policy.Policy] // by organization and hash
 	bounds      *lru.Cache[string, keptBound]      // by organization and run
@@ -73,6 +76,7 @@ type Env struct {
 const (
 	policiesKept = 256
 	boundsKept   = 64
+	sourcesKept  = 256
 )
 
 // NewEnv returns what the activities share.
@@ -80,11 +84,13 @@ func NewEnv(o Options) *Env {
 	e := &Env{
 		Ledger: o.Ledger, baseURL: o.AtlassianURL, secret: o.Secret, http: o.HTTP, Now: o.Now,
 		sourceSecret: o.SourceSecret, sourceFolders: o.SourceFolders, sourceCAs: o.SourceCAs,
-		Temporal: o.Temporal, Notifier: o.Notifier, Version: o.Version, paces: map[string]*pace{},
+		sourceHTTP: sourceHTTP(o),
+		Temporal:   o.Temporal, Notifier: o.Notifier, Version: o.Version, paces: map[string]*pace{},
 	}
 	e.policies, _ = lru.New[string, *policy.Policy](policiesKept) // the error is for sizes below one
 	e.bounds, _ = lru.New[string, keptBound](boundsKept)
 	e.FreshBounds, _ = lru.New[string, FreshBound](boundsKept)
+	e.openSources, _ = lru.New[string, source.Source](sourcesKept)
 	if e.http == nil {
 		e.http = http.DefaultClient
 	}

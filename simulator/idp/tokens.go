@@ -86,7 +86,12 @@ func (d *Directory) token(w http.ResponseWriter, r *http.Request) {
 }
 
 // audience is the endpoint's own address.
-func audience(r *http.Request) string { return "http://" + r.Host + r.URL.Path }
+func audience(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host + r.URL.Path
+	}
+	return "http://" + r.Host + r.URL.Path
+}
 
 // verify checks an assertion's signature, audience and time.
 func (d *Directory) verify(assertion, audience string) (map[string]any, error) {
