@@ -2,7 +2,11 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/internal/form"
@@ -18,6 +22,44 @@ func (p *Policy) Source(name string) *provision.Source {
 // SourceOf returns the identity source that a name or glob of groups is about: the part before its first colon, if the
 // policy declares a source of that name. Empty: it is about Atlassian's own groups.
 func (p *Policy) SourceOf(name string) string { return namesOfSources(p).of(name) }
+
+// SourceNames lists the identity sources that the policy declares, in its order.
+func (p *Policy) SourceNames() []string {
+	names := make([]string, len(p.Sources))
+	for i := range p.Sources {
+		names[i] = p.Sources[i].Name
+	}
+	return names
+}
+
+// SourcesAsked lists the identity sources that conditions ask about people, of whatever section, sorted.
+func (p *Policy) SourcesAsked() []string {
+	asked := map[string]bool{}
+	for _, c := range p.conditions {
+		for name := range c.Needs.Sources {
+			asked[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(asked))
+}
+
+// mention is where a condition of the file asks an identity source.
+type mention struct {
+	source string
+	node   *yaml.Node // the condition's
+	path   string
+	offset int // characters of the condition before it
+}
+
+// checkMentions refuses conditions that ask sources which the file does not declare.
+func (r *reader) checkMentions(p *Policy) {
+	names := p.SourceNames()
+	for _, m := range r.mentions {
+		if !slices.Contains(names, m.source) {
+			r.FailWithin(m.node, m.path, m.offset, "%s", provision.UnknownSource(m.source, names))
+		}
+	}
+}
 
 // namespaces are the names of the identity sources that the policy declares.
 type namespaces map[string]bool

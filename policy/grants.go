@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -254,17 +253,6 @@ func (p *Policy) EligibleGroups(target access.Entitlement) (names []string, ever
 // facts.
 func (p *Policy) Conditional(target access.Entitlement) bool {
 	return slices.ContainsFunc(p.GrantEntries(target), func(entry *Grantable) bool { return entry.Eligible != "" })
-}
-
-// SourcesAsked lists the identity sources that conditions ask for, of whatever section, sorted.
-func (p *Policy) SourcesAsked() []string {
-	asked := map[string]bool{}
-	for _, c := range p.conditions {
-		for name := range c.Needs.Sources {
-			asked[name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(asked))
 }
 
 // Condition returns one of the policy's conditions, compiled. A policy that was not parsed has none at hand.

@@ -47,4 +47,5 @@ type reader struct {
 	words      int                             // characters of all conditions so far
 	loops      int                             // conditions that go through lists so far
 	patterns   int                             // steps of regular expressions so far
+	mentions   []mention                       // of identity sources in conditions
 }

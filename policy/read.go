@@ -203,6 +203,7 @@ func (r *reader) check(p *Policy) {
 	r.checkGrants(p)
 	r.checkRules(p)
 	r.checkReviews(p)
+	r.checkMentions(p)
 }
 
 // checkNames refuses two mappings of one name: reasons are told by it.

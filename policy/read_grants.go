@@ -110,6 +110,9 @@ func (r *reader) condition(into *string) strictyaml.Field {
 				return
 			}
 		}
+		for name, at := range compiled.Needs.Sources {
+			r.mentions = append(r.mentions, mention{name, n, path, at})
+		}
 		*into = text
 		r.conditions[text] = compiled
 	}

@@ -118,7 +118,7 @@ func Check(r *strictyaml.Reader, sources []Source, provisions []Provision) {
 		p, path := &provisions[i], fmt.Sprintf("provision[%d]", i)
 		for j, from := range p.From {
 			if !slices.Contains(names, from) {
-				r.FailAt(fmt.Sprintf("%s.from[%d]", path, j), "%s", unknownSource(from, names))
+				r.FailAt(fmt.Sprintf("%s.from[%d]", path, j), "%s", UnknownSource(from, names))
 			}
 		}
 		if before, twice := directories[p.Directory.ID]; twice && p.Directory.ID != "" {
@@ -170,7 +170,8 @@ func checkNames(r *strictyaml.Reader, sources []Source, provisions []Provision) 
 	return names
 }
 
-func unknownSource(name string, names []string) string {
+// UnknownSource says that a file which declares sources of these names has none of that name, and what may be meant.
+func UnknownSource(name string, names []string) string {
 	switch nearest := access.Nearest(name, names...); {
 	case len(names) == 0:
 		return fmt.Sprintf("the file declares no sources, and so none called %q; add it to the section sources", name)
