@@ -108,14 +108,15 @@ type trial struct {
 func newTrial(p *policy.Policy, c *Table) *trial {
 	t := &trial{policy: p, org: newOrganization(p, c), blocked: map[string]string{},
 		parts: map[string][]condition.Part{}}
-	t.asIs, _ = policy.Bind(p, t.org.outline)
+	asIs, _ := policy.Bind(p, t.org.outline)
+	t.asIs = asIs.WithSources(sourcesKnown)
 	all := *p
 	all.Rules = slices.Clone(p.Rules)
 	for i := range all.Rules {
 		all.Rules[i].Mode = policy.RuleEnforce
 	}
-	var findings []access.Finding
-	t.enforced, findings = policy.Bind(&all, t.org.outline)
+	enforced, findings := policy.Bind(&all, t.org.outline)
+	t.enforced = enforced.WithSources(sourcesKnown)
 	for _, f := range findings {
 		if f.Blocks {
 			t.blocked[access.Fold(f.Subject)] = f.Detail

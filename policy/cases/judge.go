@@ -38,6 +38,7 @@ func (t *trial) judge(c *Case) *outcome {
 	for i := range j.resolution.Wants {
 		j.wants[j.resolution.Wants[i].Target] = &j.resolution.Wants[i]
 	}
+	j.checkSources()
 	j.checkHolds()
 	j.expectEach(c.Expect.Gives, "to be held", j.held)
 	j.expectEach(c.Expect.Denies, "to be denied", func(t int) bool { w := j.wants[t]; return w != nil && len(w.Denied) > 0 })

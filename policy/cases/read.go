@@ -119,6 +119,7 @@ func (r *reader) person(c *Case) strictyaml.Field {
 			"groups":               strictyaml.Set(r.Reader, &c.Groups, maxList, plainGroup),
 			"local":                strictyaml.Set(r.Reader, &c.Local, maxList, plainGroup),
 			"apps":                 r.apps(&c.Apps),
+			"identities":           r.identities(&p.Identities),
 			"grants":               r.grants(&c.Grants),
 			"holding":              r.spans(&c.Holding),
 			"told":                 r.spans(&c.Told),
