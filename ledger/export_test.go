@@ -242,3 +242,26 @@ func (l *Ledger) ExplainLastDecisions(ctx context.Context, org, campaign string,
 	query, args := lastQuery(org, campaign, people)
 	return l.explain(ctx, query, args)
 }
+
+// Plans returns the database's plans for all queries of a call that reads.
+func (l *Ledger) Plans(ctx context.Context, ask func(l *Ledger) error) (string, error) {
+	p := &planned{querier: l.reads.querier, l: l}
+	err := ask(&Ledger{reads: database{querier: p, postgres: l.Postgres()}, writes: l.writes, version: l.version})
+	return strings.Join(p.plans, "\n"), err
+}
+
+// planned asks for the plan of each query before it runs it.
+type planned struct {
+	querier
+	l     *Ledger
+	plans []string
+}
+
+func (p *planned) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	plan, err := p.l.explain(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	p.plans = append(p.plans, query, plan)
+	return p.querier.QueryContext(ctx, query, args...)
+}

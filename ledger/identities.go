@@ -54,11 +54,12 @@ func (i Identity) Ref() Ref { return Ref{i.Source, i.Key} }
 
 const identityColumns = `i.source, i.key, i.address, i.enabled, i.in_scope, i.attributes, i.digest, i.state, i.since`
 
-// fromIdentities joins identities with their accounts.
-const fromIdentities = ` FROM identities i LEFT JOIN bindings b ON b.org = i.org AND b.provision = ''
-	AND b.source = i.source AND b.key = i.key`
+// accountOf is the account of an identity i. It is no join, so that each is looked up by its whole key, whatever the
+// database thinks of the size of tables.
+const accountOf = `COALESCE((SELECT b.bound FROM bindings b WHERE b.org = i.org AND b.provision = ''
+	AND b.source = i.source AND b.key = i.key), '')`
 
-const selectIdentity = `SELECT ` + identityColumns + `, COALESCE(b.bound, '')` + fromIdentities
+const selectIdentity = `SELECT ` + identityColumns + `, ` + accountOf + ` FROM identities i`
 
 func scanIdentity(row scanner) (i Identity, err error) {
 	var enabled, inScope *int
@@ -288,13 +289,12 @@ func (l *Ledger) UnboundAt(ctx context.Context, org string, addresses []string) 
 	all := map[string][]Identity{}
 	for _, some := range chunks(folded) {
 		where, args := among("i.org", "i.address_key", some, org)
-		found, err := l.identities(ctx, org, where+` AND b.bound IS NULL AND i.state <> 'gone' ORDER BY i.source, i.key`,
-			args...)
+		found, err := l.identities(ctx, org, where+` AND i.state <> 'gone' ORDER BY i.source, i.key`, args...)
 		if err != nil {
 			return nil, reading(err, "identities without an account", org)
 		}
 		for _, i := range found {
-			if !i.Unexplained {
+			if i.Account == "" && !i.Unexplained {
 				key := access.FoldAddress(i.Address)
 				all[key] = append(all[key], i)
 			}
@@ -302,6 +302,9 @@ func (l *Ledger) UnboundAt(ctx context.Context, org string, addresses []string) 
 	}
 	return all, nil
 }
+
+// eachState has all states in the form of an index that begins with them.
+const eachState = `state IN ('present', 'missing', 'gone', 'outOfScope')`
 
 // IdentityCount is how many identities of a source are in a state.
 type IdentityCount struct {
@@ -313,6 +316,7 @@ type IdentityCount struct {
 func (l *Ledger) IdentityCounts(ctx context.Context, org string) ([]IdentityCount, error) {
 	all, err := collect(ctx, l.reads, func(row scanner) (c IdentityCount, err error) {
 		return c, row.Scan(&c.Source, &c.State, &c.Count)
-	}, `SELECT source, state, COUNT(*) FROM identities WHERE org = ? GROUP BY source, state ORDER BY source, state`, org)
+	}, `SELECT source, state, COUNT(*) FROM identities WHERE org = ? AND `+eachState+`
+		GROUP BY source, state ORDER BY source, state`, org)
 	return all, reading(err, "how many identities there are", org)
 }

@@ -46,14 +46,7 @@ type pageReader struct {
 }
 
 func (r *pageReader) read(ctx context.Context) error {
-	limit := r.q.Limit
-	if limit <= 0 {
-		limit = 500
-	}
-	where, sources := in("i.source", r.q.Sources)
-	found, err := r.identities(ctx, r.org, `i.org = ? AND `+where+` AND (i.source, i.key) > (?, ?)
-		ORDER BY i.source, i.key LIMIT ?`,
-		slices.Concat([]any{r.org}, sources, []any{r.q.After.Source, r.q.After.Key, limit})...)
+	found, err := r.next(ctx)
 	if err != nil || len(found) == 0 {
 		return err
 	}
@@ -66,6 +59,30 @@ func (r *pageReader) read(ctx context.Context) error {
 		}
 	}
 	return r.explainBindings(ctx, r.org, r.page.Bindings)
+}
+
+// next reads the identities of the page, from one source after the other.
+func (r *pageReader) next(ctx context.Context) (found []Identity, err error) {
+	limit := r.q.Limit
+	if limit <= 0 {
+		limit = 500
+	}
+	for _, source := range slices.Compact(slices.Sorted(slices.Values(r.q.Sources))) {
+		if source < r.q.After.Source || len(found) == limit {
+			continue
+		}
+		after := ""
+		if source == r.q.After.Source {
+			after = r.q.After.Key
+		}
+		some, err := r.identities(ctx, r.org, `i.org = ? AND i.source = ? AND i.key > ? ORDER BY i.key LIMIT ?`, r.org,
+			source, after, limit-len(found))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, some...)
+	}
+	return found, nil
 }
 
 // take adds their groups to those identities of the sources that were not met before.

@@ -171,8 +171,8 @@ func (l *Ledger) FindRecords(ctx context.Context, org, directory string, q Recor
 
 // RecordCounts returns how many records of a directory there are, by state.
 func (l *Ledger) RecordCounts(ctx context.Context, org, directory string) (map[string]int, error) {
-	counts, err := l.counts(ctx, `SELECT state, COUNT(*) FROM records WHERE org = ? AND directory = ? GROUP BY state`, org,
-		directory)
+	counts, err := l.counts(ctx, `SELECT state, COUNT(*) FROM records WHERE org = ? AND directory = ? AND `+eachState+`
+		GROUP BY state`, org, directory)
 	return counts, reading(err, "how many records directory "+directory+" has", org)
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -176,10 +177,15 @@ func (l *Ledger) grouped(ctx context.Context, org string, identities []Identity)
 			n := place[Ref{g.Source, member}]
 			all[n].Groups = append(all[n].Groups, g)
 			return err
-		}, `SELECT m.source, m.member, g.key, g.name FROM source_members m JOIN source_groups g ON g.org = m.org
-			AND g.source = m.source AND g.key = m.group_key WHERE `+where+` ORDER BY g.name, g.key`, args...); err != nil {
+		}, `SELECT m.source, m.member, m.group_key, (SELECT g.name FROM source_groups g WHERE g.org = m.org
+			AND g.source = m.source AND g.key = m.group_key) FROM source_members m WHERE `+where, args...); err != nil {
 			return nil, err
 		}
+	}
+	for _, i := range all {
+		slices.SortFunc(i.Groups, func(a, b SourceGroupRef) int {
+			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key))
+		})
 	}
 	return all, nil
 }
@@ -195,9 +201,8 @@ type SourceGroupCount struct {
 // SourceGroupsOf returns the groups of all sources with their numbers of members, by source and key.
 func (l *Ledger) SourceGroupsOf(ctx context.Context, org string) ([]SourceGroupCount, error) {
 	all, err := collect(ctx, l.reads, func(row scanner) (g SourceGroupCount, err error) {
-		return g, row.Scan(&g.Source, &g.Key, &g.Name, &g.Digest, &g.Members)
-	}, `SELECT g.source, g.key, g.name, g.digest, (SELECT COUNT(*) FROM source_members m WHERE m.org = g.org
-		AND m.source = g.source AND m.group_key = g.key) FROM source_groups g WHERE g.org = ? ORDER BY g.source, g.key`, org)
+		return g, row.Scan(&g.Source, &g.Key, &g.Name, &g.Digest)
+	}, `SELECT source, key, name, digest FROM source_groups WHERE org = ? ORDER BY source, key`, org)
 	if err != nil {
 		return nil, reading(err, "the groups of sources", org)
 	}
@@ -205,27 +210,23 @@ func (l *Ledger) SourceGroupsOf(ctx context.Context, org string) ([]SourceGroupC
 	for n, g := range all {
 		place[Ref{g.Source, g.Key}] = n
 	}
-	count := func(query string, add func(g *SourceGroupCount, n int)) error {
-		return l.reads.each(ctx, func(row scanner) error {
-			var r Ref
-			var n int
-			err := row.Scan(&r.Source, &r.Key, &n)
-			if at, there := place[r]; there {
-				add(&all[at], n)
-			}
-			return err
-		}, query+` GROUP BY m.source, m.group_key`, org)
-	}
-	const membersOf = ` JOIN source_members m ON m.org = i.org AND m.source = i.source AND m.member = i.key`
-	err = count(`SELECT m.source, m.group_key, COUNT(*) FROM identities i`+membersOf+`
-		WHERE i.org = ? AND i.state = 'gone'`, func(g *SourceGroupCount, n int) { g.Members -= n })
-	if err == nil {
-		err = count(`SELECT m.source, m.group_key, COUNT(*) FROM bindings b JOIN identities i ON i.org = b.org
-			AND i.source = b.source AND i.key = b.key`+membersOf+` WHERE b.org = ? AND b.provision = ''
-			AND i.state <> 'gone'`, func(g *SourceGroupCount, n int) { g.Bound += n })
-	}
+	err = l.reads.each(ctx, func(row scanner) error {
+		var r Ref
+		var members, bound int
+		err := row.Scan(&r.Source, &r.Key, &members, &bound)
+		if n, there := place[r]; there {
+			all[n].Members, all[n].Bound = members, bound
+		}
+		return err
+	}, `SELECT m.source, m.group_key, COUNT(*), COUNT((SELECT 1 FROM bindings b WHERE b.org = m.org
+		AND b.provision = '' AND b.source = m.source AND b.key = m.member)) FROM source_members m WHERE m.org = ?
+		AND NOT `+memberGone+` GROUP BY m.source, m.group_key`, org)
 	return all, reading(err, "the members of groups of sources", org)
 }
+
+// memberGone holds for the memberships m of people who are gone.
+const memberGone = `(COALESCE((SELECT i.state FROM identities i WHERE i.org = m.org AND i.source = m.source
+	AND i.key = m.member), '') = 'gone')`
 
 // MembersOf returns the accounts that members of a source's group are, sorted. Those whose binding the chain does not
 // explain are left out.
@@ -235,13 +236,14 @@ func (l *Ledger) MembersOf(ctx context.Context, org, source, group string) ([]st
 	err := l.reads.each(ctx, func(row scanner) error {
 		var key, account string
 		err := row.Scan(&key, &account)
-		keys = append(keys, bindingKey("", Ref{source, key}))
-		accounts[key] = account
+		if account != "" {
+			keys = append(keys, bindingKey("", Ref{source, key}))
+			accounts[key] = account
+		}
 		return err
-	}, `SELECT b.key, b.bound FROM source_members m JOIN bindings b ON b.org = m.org AND b.provision = ''
-		AND b.source = m.source AND b.key = m.member JOIN identities i ON i.org = m.org AND i.source = m.source
-		AND i.key = m.member WHERE m.org = ? AND m.source = ? AND m.group_key = ? AND i.state <> 'gone'`,
-		org, source, group)
+	}, `SELECT m.member, COALESCE((SELECT b.bound FROM bindings b WHERE b.org = m.org AND b.provision = ''
+		AND b.source = m.source AND b.key = m.member), '') FROM source_members m
+		WHERE m.org = ? AND m.source = ? AND m.group_key = ? AND NOT `+memberGone, org, source, group)
 	if err != nil {
 		return nil, reading(err, "the members of group "+group+" of source "+source, org)
 	}

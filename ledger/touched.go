@@ -35,7 +35,7 @@ func (l *Ledger) Touched(ctx context.Context, org, name string, after int64) (t 
 		after = 0 // the replica was made anew
 	}
 	if err == nil {
-		t, err = l.reads.touched(ctx, `i.org = ? AND i.source = ? AND i.change > ?`, org, name, after)
+		t, err = l.reads.touched(ctx, `i.org = ? AND i.source = ? AND i.change > ? AND i.change > 0`, org, name, after)
 	}
 	return t, s.Change, reading(err, "whom changes of source "+name+" concern", org)
 }
@@ -51,7 +51,7 @@ func (d database) touched(ctx context.Context, where string, args ...any) (t Tou
 			t.Unbound = append(t.Unbound, r)
 		}
 		return err
-	}, `SELECT i.source, i.key, COALESCE(b.bound, '')`+fromIdentities+` WHERE `+where+` LIMIT ?`,
+	}, `SELECT i.source, i.key, `+accountOf+` FROM identities i WHERE `+where+` LIMIT ?`,
 		append(args, MostTouched+1)...)
 	if err != nil {
 		return Touched{}, err

@@ -1,5 +1,8 @@
 -- +goose Up
 
+-- Indexes begin with what they are asked for, or are partial: of those that begin with the same columns, PostgreSQL takes
+-- any while it has counted nothing.
+
 -- What is known of the replica of an identity source, or of a SCIM directory, as a whole. Reads are numbered.
 CREATE TABLE replicas (
     org          keytext NOT NULL,
@@ -42,9 +45,9 @@ CREATE TABLE identities (
     change       BIGINT   NOT NULL DEFAULT 0, -- the last change that concerned the person
     PRIMARY KEY (org, source, key)
 );
-CREATE INDEX identities_by_address ON identities (org, address_key);
-CREATE INDEX identities_by_state ON identities (org, source, state, key);
-CREATE INDEX identities_by_change ON identities (org, source, change);
+CREATE INDEX identities_by_address ON identities (address_key, org);
+CREATE INDEX identities_by_state ON identities (state, org, source, key);
+CREATE INDEX identities_by_change ON identities (org, source, change) WHERE change > 0;
 
 CREATE TABLE source_groups (
     org          keytext NOT NULL,
@@ -66,7 +69,7 @@ CREATE TABLE source_members (
     missing_at   BIGINT  NOT NULL DEFAULT 0,
     PRIMARY KEY (org, source, group_key, member)
 );
-CREATE INDEX source_members_by_member ON source_members (org, source, member);
+CREATE INDEX source_members_by_member ON source_members (member, source, org, group_key);
 CREATE INDEX source_members_missing ON source_members (org, source, missing_read) WHERE missing_read > 0;
 
 -- Which account an identity is (provision ''), or which record in the directory of a provision.
@@ -83,7 +86,7 @@ CREATE TABLE bindings (
     entry     BIGINT  NOT NULL DEFAULT 0, -- as in migration 11
     PRIMARY KEY (org, provision, source, key)
 );
-CREATE UNIQUE INDEX bindings_of ON bindings (org, provision, bound, source);
+CREATE UNIQUE INDEX bindings_of ON bindings (bound, provision, org, source);
 
 -- People in SCIM directories.
 CREATE TABLE records (
@@ -103,10 +106,10 @@ CREATE TABLE records (
     missing_read BIGINT   NOT NULL DEFAULT 0,
     PRIMARY KEY (org, directory, id)
 );
-CREATE INDEX records_by_account ON records (org, directory, account);
-CREATE INDEX records_by_external ON records (org, directory, external_id);
-CREATE INDEX records_by_address ON records (org, directory, address_key);
-CREATE INDEX records_by_state ON records (org, directory, state, id);
+CREATE INDEX records_by_account ON records (account, directory, org);
+CREATE INDEX records_by_external ON records (external_id, directory, org);
+CREATE INDEX records_by_address ON records (address_key, directory, org);
+CREATE INDEX records_by_state ON records (state, directory, org, id);
 
 -- What was last decided to be so of each person of a provision.
 CREATE TABLE person_states (
@@ -121,7 +124,7 @@ CREATE TABLE person_states (
     record    TEXT    NOT NULL,
     PRIMARY KEY (org, provision, source, key)
 );
-CREATE INDEX person_states_by_state ON person_states (org, provision, state, source, key);
+CREATE INDEX person_states_by_state ON person_states (state, provision, org, source, key);
 
 -- One open hold in each lane; '' is that of access.
 ALTER TABLE holds ADD COLUMN lane keytext NOT NULL DEFAULT '';
