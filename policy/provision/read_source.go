@@ -180,7 +180,7 @@ func checkGlob(s string) (string, error) {
 
 func checkFolder(s string) error {
 	if !form.IsAbsolute(s) {
-		return fmt.Errorf("%q is not the absolute path of a folder; write one such as /srv/castellan/hr, without . and ..",
+		return fmt.Errorf("%q is not the absolute path of a folder; write one without . and .., such as /srv/castellan/hr",
 			strictyaml.Shown(s))
 	}
 	return nil
@@ -188,7 +188,7 @@ func checkFolder(s string) error {
 
 func checkListSeparator(s string) error {
 	if s == "" || len(s) > 10 {
-		return fmt.Errorf("%q does not separate values; write 1 to 10 characters such as ;", strictyaml.Shown(s))
+		return fmt.Errorf("%q does not separate values; write what stands between them, such as a semicolon, in 1 to 10 characters", strictyaml.Shown(s))
 	}
 	return nil
 }

@@ -77,7 +77,8 @@ type People struct {
 	Base       string   `json:"base,omitempty"`       // LDAP: DN under which people are; empty: the source's
 	Filter     string   `json:"filter,omitempty"`     // LDAP, SCIM, Entra, Google: in the provider's own language
 	Attributes []string `json:"attributes,omitempty"` // LDAP, Entra: which to read; none: the reader's own
-	// Scope is an expression: who is provisioned, of all who are shown. Empty: everybody.
+	// Scope is an expression: who counts, of all who are shown. Others get nothing by the source's groups, and no
+	// record. Empty: everybody.
 	Scope string `json:"scope,omitempty"`
 }
 
