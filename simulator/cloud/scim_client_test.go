@@ -17,8 +17,8 @@ import (
 // fields are the attributes that a client changes, and where a user has them.
 func fields(u *scim.User) map[scim.Attribute]*string {
 	return map[scim.Attribute]*string{
-		scim.UserName: &u.UserName, scim.Email: &u.Email, scim.DisplayName: &u.DisplayName, scim.GivenName: &u.GivenName,
-		scim.FamilyName: &u.FamilyName, scim.NickName: &u.NickName, scim.Title: &u.Title,
+		scim.UserName: &u.UserName, scim.Email: &u.Email, scim.DisplayName: &u.DisplayName,
+		scim.GivenName: &u.GivenName, scim.FamilyName: &u.FamilyName, scim.NickName: &u.NickName, scim.Title: &u.Title,
 		scim.Department: &u.Department, scim.Organization: &u.Organization, scim.Timezone: &u.Timezone,
 		scim.PreferredLanguage: &u.PreferredLanguage, scim.PhoneNumber: &u.PhoneNumber,
 	}
