@@ -12,6 +12,8 @@ const (
 	ReasonGrant   ReasonKind = "grant"
 	ReasonReview  ReasonKind = "review"
 	ReasonUndo    ReasonKind = "undo" // the change undoes one of an earlier run
+	// ReasonIdentity: what the identity sources say of somebody, by a provision of the policy
+	ReasonIdentity ReasonKind = "identity"
 )
 
 // Reason is why a person should hold a target, or, on a removal, the reason that ended.

@@ -10,10 +10,12 @@ import (
 
 	"github.com/castellan-io/castellan/activities/apply"
 	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/activities/reports"
 	"github.com/castellan-io/castellan/activities/reviews"
 	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/activities/sources"
 )
 
 // Options configure the activities.
@@ -31,6 +33,9 @@ type Activities struct {
 	Grants    *grants.Activities
 	Reviews   *reviews.Activities
 	Reports   *reports.Activities
+	Sources   *sources.Activities
+
+	Provisioning *provisioning.Activities
 }
 
 // New returns the activities.
@@ -41,6 +46,9 @@ func New(o Options) *Activities {
 		Apply:     apply.New(env),
 		Reconcile: reconcile.New(env, o.Schedules),
 		Reviews:   reviews.New(env, o.Pages),
+		Sources:   sources.New(env),
+
+		Provisioning: provisioning.New(env),
 	}
 	a.Grants = grants.New(env, a.Reviews.SendsCodes())
 	a.Reports = reports.New(env, a.Reviews.Questions())
@@ -54,7 +62,7 @@ type Registry interface {
 
 // Register registers the activities of all rooms, each under its method's name. Recorded histories contain these names.
 func (a *Activities) Register(with Registry) {
-	for _, room := range []any{a.Apply, a.Reconcile, a.Grants, a.Reviews, a.Reports} {
+	for _, room := range []any{a.Apply, a.Reconcile, a.Grants, a.Reviews, a.Reports, a.Sources, a.Provisioning} {
 		with.RegisterActivityWithOptions(room, activity.RegisterOptions{SkipInvalidStructFunctions: true})
 	}
 }

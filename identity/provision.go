@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/attribute"
@@ -76,6 +77,17 @@ func (p Provision) wanted(identities []Identity, presence Presence) (values Valu
 		values[provision.UserName] = values[provision.Email]
 	}
 	return values, errs
+}
+
+// Addresses returns the addresses by which the person's record may be known: those that it should have, as far as
+// enabled identities say.
+func (p Provision) Addresses(person Person) []string {
+	wanted, _ := p.wanted(person.Identities, Enabled)
+	all := []string{wanted[provision.UserName], wanted[provision.Email]}
+	if access.SameAddress(all[0], all[1]) {
+		all = all[:1]
+	}
+	return slices.DeleteFunc(all, func(address string) bool { return address == "" })
 }
 
 // own reports whether an address is of a domain that the organization has verified.

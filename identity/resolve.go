@@ -69,6 +69,34 @@ const (
 	FindNewAccount Finding = "relinked"          // the record is linked to another account than before
 )
 
+// explanations are what the findings and holds mean to people, and what to do.
+var explanations = map[string]string{
+	string(FindDuplicate):  "several records or identities may be theirs; correct one, or bind by id",
+	string(FindNoAddress):  "the source says no address, so that no record can be made",
+	string(FindUnclaimed):  "their new address is of a domain that the organization has not verified: the account would be lost. Claim the domain, or correct the address",
+	string(FindExternal):   "they are from outside, and any change of their record may unlink it; the policy says external.update: never",
+	string(FindUnmanaged):  "they left, and their account is not managed: suspend them in the organization",
+	string(FindKept):       "they left, and the policy protects them: decide by hand",
+	string(FindAttribute):  "an attribute cannot be made of what the source says; see provision.attributes",
+	string(FindLeaver):     "they left, and the policy only reports it",
+	string(FindUnlinked):   "their record was linked to an account and is not any more",
+	string(FindDisagree):   "one source says that they are enabled, another that they are not; the one that comes first is followed",
+	string(FindNewAccount): "their record is linked to another account than before",
+
+	string(HoldRebind):       "a known address came under a new key, or somebody else deleted the record",
+	string(HoldEmailChange):  "the address changes by which record and account are linked",
+	string(HoldScopeChange):  "they are outside the scope that the policy states",
+	string(HoldExternalLink): "they are from outside and would be linked for the first time",
+	string(HoldExternal):     "they are from outside, and a change of their record may unlink it",
+	string(HoldAdopt):        "they left, and their record was found by its address alone",
+}
+
+// Explain returns what a finding means, and what to do.
+func (f Finding) Explain() string { return explanations[string(f)] }
+
+// Explain returns why a change waits.
+func (h Hold) Explain() string { return explanations[string(h)] }
+
 // Note is a finding about a person, and what it is about.
 type Note struct {
 	Finding Finding `json:"finding"`

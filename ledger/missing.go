@@ -47,6 +47,19 @@ func (l *Ledger) ConcludeMissing(ctx context.Context, org, name string, before t
 	return touched, err
 }
 
+// MissingCount returns how many people, groups and memberships of a source the last complete read did not show, and
+// which nothing is concluded of yet.
+func (l *Ledger) MissingCount(ctx context.Context, org, name string) (n int, err error) {
+	counts, err := l.counts(ctx, `SELECT 'people', COUNT(*) FROM identities WHERE org = ? AND source = ? AND state = 'missing'
+		UNION ALL SELECT 'groups', COUNT(*) FROM source_groups WHERE org = ? AND source = ? AND missing_read > 0
+		UNION ALL SELECT 'members', COUNT(*) FROM source_members WHERE org = ? AND source = ? AND missing_read > 0`,
+		org, name, org, name, org, name)
+	for _, of := range counts {
+		n += of
+	}
+	return n, reading(err, "who is missing from source "+name, org)
+}
+
 // MissingIdentities returns at most limit people (1,000 for 0), by key, whom two complete reads of a source did not
 // show, the first of them no later than before (as for ConcludeMissing): somebody has to look them up. after is the
 // last key of the page before. Of a source that is suspect, there are none.

@@ -1,7 +1,10 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,4 +103,30 @@ func (l *Ledger) FindPerson(ctx context.Context, org, emailOrID string) (access.
 	}
 	p, err := first(ctx, l.reads, scanPerson, selectPerson+where, org, key)
 	return p, reading(err, "the person "+emailOrID, org)
+}
+
+// PeopleAt returns the people who have one of these addresses or account ids, as last seen, without groups and roles,
+// by account id.
+func (l *Ledger) PeopleAt(ctx context.Context, org string, addresses, ids []string) ([]access.Person, error) {
+	folded := make([]string, len(addresses))
+	for i, address := range addresses {
+		folded[i] = access.FoldAddress(address)
+	}
+	found := map[string]access.Person{}
+	for _, by := range []struct {
+		column string
+		values []string
+	}{{"email_key", folded}, {"id", ids}} {
+		for _, some := range chunks(by.values) {
+			where, args := among("org", by.column, some, org)
+			if err := l.reads.each(ctx, func(row scanner) error {
+				p, err := scanPerson(row)
+				found[p.ID] = p
+				return err
+			}, selectPerson+` WHERE `+where, args...); err != nil {
+				return nil, reading(err, "people", org)
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b access.Person) int { return cmp.Compare(a.ID, b.ID) }), nil
 }

@@ -14,6 +14,7 @@ type IdentityQuery struct {
 	Sources   []string // the provision's
 	After     Ref      // the last one of the page before
 	Limit     int      // 0: 500
+	Only      []Ref    // these identities alone, whatever After and Limit say
 }
 
 // IdentityPage is a page of identities, with what may belong to them: the records that may be theirs, and others that
@@ -63,6 +64,10 @@ func (r *pageReader) read(ctx context.Context) error {
 
 // next reads the identities of the page, from one source after the other.
 func (r *pageReader) next(ctx context.Context) (found []Identity, err error) {
+	if len(r.q.Only) > 0 {
+		where, args := amongRefs("i.org, i.source, i.key", r.org, r.q.Only)
+		return r.identities(ctx, r.org, where, args...)
+	}
 	limit := r.q.Limit
 	if limit <= 0 {
 		limit = 500
@@ -83,6 +88,13 @@ func (r *pageReader) next(ctx context.Context) (found []Identity, err error) {
 		found = append(found, some...)
 	}
 	return found, nil
+}
+
+// HasBindings reports whether any identity is bound in a provision.
+func (l *Ledger) HasBindings(ctx context.Context, org, provision string) (bool, error) {
+	found, err := collect(ctx, l.reads, scanBinding, selectBinding+` WHERE org = ? AND provision = ? LIMIT 1`, org,
+		provision)
+	return len(found) > 0, reading(err, "the bindings of provision "+provision, org)
 }
 
 // take adds their groups to those identities of the sources that were not met before.

@@ -52,6 +52,8 @@ const (
 	Undo        = "undo"
 	Grant       = "grant"
 	Revoke      = "revoke"
+
+	AcceptSource = "accept-source"
 )
 
 // What OrgSync, by request, and TemporaryGrant accept in the same way; and Revoke.

@@ -15,6 +15,8 @@ const (
 	ScopeHold   = "hold"   // the lines of an approved hold
 	ScopeUndo   = "undo"   // the inverse of an earlier run
 	ScopeGrants = "grants" // what grants that began give, and what those that ended gave
+
+	ScopeProvision = "provision" // the records of a SCIM directory
 )
 
 // Scope is what a run looks at.
@@ -27,6 +29,10 @@ type Scope struct {
 	Run     string   `json:"run,omitempty"`  // of a hold or an undo
 	Plan    string   `json:"plan,omitempty"` // of a hold: its hash
 	Undo    bool     `json:"undo,omitempty"` // of a hold: it undoes a run, even while paused
+	// Provision is that of the policy whose records the run, or the hold, is about.
+	Provision string `json:"provision,omitempty"`
+	// Identities are those that the run is about, as "source:key"; none: everybody.
+	Identities []string `json:"identities,omitempty"`
 }
 
 // ReconcileInput starts one run. Only OrgSync should start it.
@@ -105,8 +111,11 @@ type RunSummary struct {
 	// Findings are the first 20 in words, Reported their total number.
 	Findings []string `json:"findings,omitempty"`
 	Reported int      `json:"reported,omitempty"`
-	Adopted  bool     `json:"adopted,omitempty"`  // the first plan was empty: there was nothing to approve
-	Doubtful bool     `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
+	Adopted  bool     `json:"adopted,omitempty"` // the first plan was empty: there was nothing to approve
+	// Provision is that of a run over records, and States how many people are in which state after it.
+	Provision string       `json:"provision,omitempty"`
+	States    []StateCount `json:"states,omitempty"`
+	Doubtful  bool         `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
 	// Due is how many of its changes affect facts that the policy uses: their people are decided again. Round counts
 	// consecutive runs caused by such changes, and Since is when the first of them began.
 	Due     int              `json:"due,omitempty"`
@@ -132,6 +141,7 @@ type Counts struct {
 	Adds       int `json:"adds"`  // planned
 	Removals   int `json:"removals"`
 	Adopts     int `json:"adopts,omitempty"`
+	Updates    int `json:"updates,omitempty"` // of records
 	Held       int `json:"held,omitempty"`
 	Suppressed int `json:"suppressed,omitempty"` // not planned again, since somebody rejected them
 	Foreign    int `json:"foreign,omitempty"`    // memberships that nothing explains and Castellan did not make

@@ -98,7 +98,12 @@ type OrgSyncState struct {
 	LastFull *RunSummary `json:"lastFull,omitempty"` // the last full verification
 	NextFull time.Time   `json:"nextFull,omitzero"`
 	Feed     Feed        `json:"feed"`
-	Pending  Pending     `json:"pending"`
+	// Sources are the identity sources of the policy that were read, or could not be.
+	Sources    []SourceStatus    `json:"sources,omitempty"`
+	Provisions []ProvisionStatus `json:"provisions,omitempty"`
+	// IdentityHold is what waits of the records of SCIM directories; Hold is about access.
+	IdentityHold *Hold   `json:"identityHold,omitempty"`
+	Pending      Pending `json:"pending"`
 	// the policy the workflow was started with, until it or another is in force
 	First *PolicyInput `json:"first,omitempty"`
 	// the current findings, the first 20 kinds; the rest through a report
@@ -125,6 +130,10 @@ type Settings struct {
 	Scheduled bool `json:"scheduled,omitempty"`
 	// some rule depends on time, or notifies somebody when it applies
 	Clocked bool `json:"clocked,omitempty"`
+	// the identity sources that are read
+	Sources []SourceSetting `json:"sources,omitempty"`
+	// the provisions of SCIM directories
+	Provisions []ProvisionSetting `json:"provisions,omitempty"`
 }
 
 // Problem is something that keeps the loop from working.
@@ -138,16 +147,19 @@ type Problem struct {
 
 // Hold is a plan that waits for a decision.
 type Hold struct {
-	Plan     string    `json:"plan"` // the hash to approve or reject
-	Run      string    `json:"run"`
-	Adds     int       `json:"adds"`
-	Removals int       `json:"removals"`
-	Adopts   int       `json:"adopts,omitempty"`
-	People   int       `json:"people"`
-	Rules    []string  `json:"rules"`             // each with its numbers
-	Undo     bool      `json:"undo,omitempty"`    // it undoes a run
-	Changed  string    `json:"changed,omitempty"` // how it differs from the hold it replaced
-	Opened   time.Time `json:"opened"`
+	Plan     string   `json:"plan"` // the hash to approve or reject
+	Run      string   `json:"run"`
+	Adds     int      `json:"adds"`
+	Removals int      `json:"removals"`
+	Adopts   int      `json:"adopts,omitempty"`
+	People   int      `json:"people"`
+	Rules    []string `json:"rules"`             // each with its numbers
+	Undo     bool     `json:"undo,omitempty"`    // it undoes a run
+	Updates  int      `json:"updates,omitempty"` // changes of records
+	// Provision is that of the policy whose records it is about; "": it is about access.
+	Provision string    `json:"provision,omitempty"`
+	Changed   string    `json:"changed,omitempty"` // how it differs from the hold it replaced
+	Opened    time.Time `json:"opened"`
 }
 
 // Feed is how the organization is watched between verifications.
@@ -175,6 +187,8 @@ type Pending struct {
 	Jobs  []Job        `json:"jobs,omitempty"`
 	// Grants are people to be reconciled because a grant of theirs began or ended. They have priority over all else.
 	Grants []ReconcileGrantSignal `json:"grants,omitempty"`
+	// Provisions are those that are due.
+	Provisions []PendingProvision `json:"provisions,omitempty"`
 	// Follow are runs whose changes require that their people are decided again.
 	Follow []FollowUp `json:"follow,omitempty"`
 	// FullRound and FullSince are those of a full verification that is due because of the changes of runs.

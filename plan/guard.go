@@ -12,18 +12,19 @@ import (
 
 // The rules of the guard.
 const (
-	RuleAdopt          = "adopt"           // the first run after set-up waits for consent
-	RuleRunRemovals    = "run-removals"    // too many removals in the run
-	RuleRunShare       = "run-share"       // too large a share of all memberships
-	RuleTargetRemovals = "target-removals" // too many removals from one target
-	RuleTargetShare    = "target-share"    // too large a share of one target
-	RuleLastAccess     = "last-access"     // too many people lose an app
-	RuleWindow         = "window"          // too many removals over the past days
-	RuleSourceSuspect  = "source-suspect"  // the evidence is doubted
-	RuleDefaultMoved   = "default-moved"   // other groups are default now
-	RuleGrantLost      = "grant-lost"      // a grant is over and its workflow did not take it back
-	RuleRuleNew        = "rule-new"        // a rule is enforced for the first time since it says what it says
-	RuleFlapping       = "flapping"        // a change was made and taken back several times
+	RuleAdopt           = "adopt"            // the first run after set-up waits for consent
+	RuleRunRemovals     = "run-removals"     // too many removals in the run
+	RuleRunShare        = "run-share"        // too large a share of all memberships
+	RuleTargetRemovals  = "target-removals"  // too many removals from one target
+	RuleTargetShare     = "target-share"     // too large a share of one target
+	RuleLastAccess      = "last-access"      // too many people lose an app
+	RuleWindow          = "window"           // too many removals over the past days
+	RuleSourceSuspect   = "source-suspect"   // the evidence is doubted
+	RuleIdentitySuspect = "identity-suspect" // an identity source proves nothing about who is missing
+	RuleDefaultMoved    = "default-moved"    // other groups are default now
+	RuleGrantLost       = "grant-lost"       // a grant is over and its workflow did not take it back
+	RuleRuleNew         = "rule-new"         // a rule is enforced for the first time since it says what it says
+	RuleFlapping        = "flapping"         // a change was made and taken back several times
 )
 
 // Verdict is one limit that a run exceeds.
@@ -61,6 +62,7 @@ func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
 	j.lastAccess()
 	j.window()
 	j.suspects()
+	j.doubted()
 	j.moved()
 	j.lapses()
 	j.fresh()
@@ -203,6 +205,23 @@ func (j *judge) suspects() {
 		if removals > 0 {
 			j.hold(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name},
 				"source group %s is suspect: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
+		}
+	}
+}
+
+// doubted holds what is based on identity sources that prove nothing about who is missing.
+func (j *judge) doubted() {
+	for _, s := range j.stats.Doubted {
+		var targets []access.Entitlement
+		removals := 0
+		for _, i := range j.bound.FedBySource(s.Name) {
+			target := j.bound.Targets[i].Entitlement
+			targets = append(targets, target)
+			removals += j.stats.Targets[target].Removals
+		}
+		if removals > 0 {
+			j.hold(RuleIdentitySuspect, Scope{Targets: targets, Source: s.Name},
+				"source %s proves nothing about who is missing: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Hasher computes a plan's hash from its lines in the byte order of (person, target), in constant memory. Only action,
-// person, target and group count.
+// Hasher computes a plan's hash from its lines in the byte order of (person, target), in constant memory. Action,
+// person, target, group and the values of a record's attributes count, and nothing else.
 type Hasher struct {
 	sum            hash.Hash
 	person, target string
@@ -45,6 +45,11 @@ func (h *Hasher) write(c access.Change) {
 	var line []byte
 	for _, part := range []string{string(c.Action), c.Person, string(c.Target), c.GroupID} {
 		line = append(strconv.AppendQuote(line, part), '|')
+	}
+	for _, e := range c.Edits {
+		for _, part := range []string{e.Attribute, e.From, e.To} {
+			line = append(strconv.AppendQuote(line, part), '|')
+		}
 	}
 	h.sum.Write(append(line, '\n'))
 }

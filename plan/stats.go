@@ -14,11 +14,13 @@ type Stats struct {
 	// people who lose their last access, by app/site
 	LastAccess map[string]int `json:"lastAccess,omitempty"`
 	// removals done within the window, whatever the target
-	Window   int            `json:"window"`
-	Suspects []Suspect      `json:"suspects,omitempty"`
-	Moved    []MovedDefault `json:"moved,omitempty"`
-	Fresh    []FreshRule    `json:"fresh,omitempty"`
-	Flaps    []Flap         `json:"flaps,omitempty"`
+	Window   int       `json:"window"`
+	Suspects []Suspect `json:"suspects,omitempty"`
+	// Doubted are the identity sources that prove nothing about who is missing.
+	Doubted []DoubtedSource `json:"doubted,omitempty"`
+	Moved   []MovedDefault  `json:"moved,omitempty"`
+	Fresh   []FreshRule     `json:"fresh,omitempty"`
+	Flaps   []Flap          `json:"flaps,omitempty"`
 }
 
 // FreshRule is an enforced rule whose changes, in its current form, nobody has approved.

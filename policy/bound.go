@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -243,6 +244,67 @@ func (b *Bound) Feeds(name string) []int {
 	slices.Sort(fed)
 	return slices.Compact(fed)
 }
+
+// FedBySource lists the targets that groups of an identity source give, or that rules which ask it are about, in order.
+func (b *Bound) FedBySource(source string) []int {
+	var fed []int
+	of := func(name string) bool { return strings.HasPrefix(access.Fold(name), access.Fold(source)+":") }
+	for i := range b.routes {
+		if !slices.ContainsFunc(b.routes[i].From, of) {
+			continue
+		}
+		for _, to := range b.routes[i].To {
+			fed = append(fed, b.couldBe(to)...)
+		}
+	}
+	for i := range b.rules {
+		r := &b.rules[i]
+		n := r.condition.Needs
+		if r.release != nil {
+			n = n.And(r.release.Needs)
+		}
+		if _, asks := n.Sources[source]; asks || slices.ContainsFunc(n.Groups, of) {
+			fed = append(append(fed, r.give...), r.deny...)
+		}
+	}
+	slices.Sort(fed)
+	return slices.Compact(fed)
+}
+
+// couldBe lists the targets that a target of a mapping may stand for, whatever its star matches.
+func (b *Bound) couldBe(to access.Entitlement) []int {
+	if stars(to) == 0 {
+		return b.named[fold(to)]
+	}
+	pattern, err := form.Compile(to.Group())
+	if err != nil {
+		return nil
+	}
+	var all []int
+	for i := range b.Targets {
+		if pattern.Match(form.Fold(b.Targets[i].Entitlement.Group())) {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// VerifiedDomain reports whether the organization has verified an e-mail domain, folded. One that only the policy
+// counts as its own is not.
+func (b *Bound) VerifiedDomain(domain string) bool {
+	return slices.ContainsFunc(b.verified, func(d string) bool { return access.FoldDomain(d) == domain })
+}
+
+// AlwaysStays reports whether somebody is never deactivated: the owner of the key, and whoever is never removed from
+// some target.
+func (b *Bound) AlwaysStays(account string) bool {
+	return account != "" && (account == b.Owner || slices.ContainsFunc(b.Targets, func(t Target) bool {
+		return t.Protected != nil && slices.Contains(t.Protected.Always, account)
+	}))
+}
+
+// External reports whether somebody is from outside; nil if that is not known.
+func (b *Bound) External(p access.Person) *bool { return b.domains.external(p) }
 
 // Gives lists what mappings give the members of a source group of this name, stars filled in, whether or not the group
 // or its targets are there.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy/condition"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // Known is what Resolve needs to know about a person besides the read.
@@ -403,6 +404,11 @@ func (p *Policy) NeedsActivity() bool {
 func (p *Policy) NeedsDomains() bool {
 	for _, c := range p.conditions {
 		if c.Needs.Outside {
+			return true
+		}
+	}
+	for i := range p.Sources {
+		if p.Sources[i].Link != provision.LinkAny {
 			return true
 		}
 	}

@@ -62,6 +62,7 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	acts.Register(calls)
 	watches := activityWorker(messages.QueueWatches, settings.Watches)
 	watches.RegisterActivityWithOptions(acts.Reconcile.Watch, activity.RegisterOptions{Name: "Watch"})
+	watches.RegisterActivityWithOptions(acts.Sources.WatchSource, activity.RegisterOptions{Name: "WatchSource"})
 	for _, w := range []worker.Worker{flows, calls, watches} {
 		if err := w.Start(); err != nil {
 			r.stop()

@@ -36,7 +36,8 @@ func OrgSync(ctx workflow.Context, raw converter.RawValue) error {
 		return kit.Refuse("the workflow ID must be %s, not %s", messages.OrgSyncID("<organization>"),
 			workflow.GetInfo(ctx).WorkflowExecution.ID)
 	}
-	s := &orgSync{log: workflow.GetLogger(ctx), outcomes: map[int]outcome{}, partialChanges: map[int]int{}}
+	s := &orgSync{log: workflow.GetLogger(ctx), outcomes: map[int]outcome{}, partialChanges: map[int]int{},
+		sourceWatches: map[string]workflow.CancelFunc{}, readNow: map[string]bool{}}
 	if in.State != nil {
 		if err := kit.CheckStateOf(ctx, in.State.Org, org); err != nil {
 			return err
@@ -74,12 +75,15 @@ type orgSync struct {
 	wake            bool            // something changed: look again
 	ruleWake        bool            // a rule may have begun to hold: ask the rule clock
 	askingRuleClock bool            // it is being asked
-	alwaysClocked   bool            // the rule clock is asked under every policy: rulings of reviews end by time too
-	cancelWatch     func()          // ends the watch so that it starts again
-	watching        bool
-	renewal         renewal
-	feedAgain       bool   // try the feed again now: something else has just worked
-	shown           string // the state last shown in the search attributes
+	// the rule clock is asked under every policy: rulings of reviews end by time too
+	alwaysClocked bool
+	cancelWatch   func()                         // ends the watch so that it starts again
+	sourceWatches map[string]workflow.CancelFunc // of the identity sources, by name
+	readNow       map[string]bool                // sources that somebody waits for
+	watching      bool
+	renewal       renewal
+	feedAgain     bool   // try the feed again now: something else has just worked
+	shown         string // the state last shown in the search attributes
 
 	endIfRefused bool  // the workflow ends where the first policy is refused
 	refusal      error // of it
@@ -95,6 +99,7 @@ func (s *orgSync) run(ctx workflow.Context) error {
 	for {
 		s.windDown(ctx)
 		s.resumeWatch(ctx)
+		s.watchSources(ctx)
 		s.handlers.RefuseUnknown(ctx)
 		s.show(ctx)
 		switch {
@@ -129,6 +134,8 @@ func (s *orgSync) run(ctx workflow.Context) error {
 			s.takeSecondLook(ctx)
 		case s.fullDue(ctx):
 			s.startFull(ctx)
+		case s.provisionDue(ctx):
+			s.startProvision(ctx)
 		default:
 			s.await(ctx)
 		}
@@ -166,8 +173,11 @@ func (s *orgSync) nextDue() (due time.Time, why string) {
 	case s.Policy == "":
 		return due, ""
 	}
-	if s.full == nil {
+	if s.full == nil && !s.sourcesUnread() {
 		due, why = s.NextFull, "full verification"
+	}
+	if p := s.provisionRetry(); p != nil && s.full == nil && (due.IsZero() || p.Problem.Retry.Before(due)) {
+		due, why = p.Problem.Retry, "try provision "+p.Name+" again after a problem"
 	}
 	for _, waiting := range [][]messages.SecondLook{s.Pending.Settling, s.Pending.Later} {
 		if len(waiting) > 0 && s.urgent == nil && (due.IsZero() || waiting[0].Due.Before(due)) {
@@ -234,6 +244,9 @@ func (s *orgSync) fullDue(ctx workflow.Context) bool {
 	if s.nextFullJob() >= 0 {
 		return true
 	}
+	if s.Problem == nil && s.sourcesUnread() {
+		return false
+	}
 	return s.Paused == nil && (s.Problem != nil || s.Pending.Full != "" || !now.Before(s.NextFull))
 }
 
@@ -276,6 +289,7 @@ func (s *orgSync) retire(ctx workflow.Context) {
 	s.Problem.Retry = time.Time{}
 	s.Feed.Problem = ""
 	s.restartWatch()
+	s.restartSourceWatches()
 	if !s.Settings.Scheduled {
 		return
 	}
@@ -306,6 +320,7 @@ func (s *orgSync) windDown(ctx workflow.Context) {
 	if s.tooLong(ctx) && !s.ending && s.mayWindDown(ctx) {
 		s.ending, s.renewal.since = true, workflow.Now(ctx)
 		s.restartWatch()
+		s.restartSourceWatches()
 	}
 }
 
@@ -314,7 +329,9 @@ func (s *orgSync) renewable(ctx workflow.Context) bool {
 	return s.nothingRuns() && !s.runningGrants && s.handlers.Quiet(ctx, messages.ReconcileGrant, messages.LookAt)
 }
 
-func (s *orgSync) nothingRuns() bool { return s.ending && !s.watching && s.idleButWatch() }
+func (s *orgSync) nothingRuns() bool {
+	return s.ending && !s.watching && len(s.sourceWatches) == 0 && s.idleButWatch()
+}
 
 // idleButWatch reports whether nothing runs but the watch. A job that nobody waits for continues in the next history.
 func (s *orgSync) idleButWatch() bool {

@@ -44,6 +44,8 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		kit.Handle(ctx, h, messages.Approve, "approve a request for a grant, by its id", checkDecisionOnGrant,
 			s.approve),
 		kit.Handle(ctx, h, messages.Deny, "deny a request for a grant, by its id", checkDecisionOnGrant, s.deny),
+		kit.Handle(ctx, h, messages.AcceptSource, "believe what a suspect read of an identity source lacks",
+			s.checkAcceptSource, s.acceptSource),
 		kit.Handle(ctx, h, messages.Extend, "extend an active grant, by its request's id", s.checkExtend, s.extend),
 	)
 	if err != nil {
@@ -125,11 +127,13 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 		if s.Paused != nil {
 			answer.Next = "a full verification starts after resume: the organization is paused by " + s.Paused.By
 		}
-		s.Hold, s.Problem = nil, nil
+		s.Hold, s.IdentityHold, s.Problem = nil, nil, nil
+		s.keepProvisions()
+		s.dueEveryProvision("a policy was applied")
 		s.Rules, s.ruleWake = messages.RuleClock{Asked: s.Rules.Asked}, true
 		s.requestFull("a policy was applied", in.By)
 		s.stopRuns(ctx, "a new policy is in force")
-		s.Hold = nil // the stopped run may have set it meanwhile
+		s.Hold, s.IdentityHold = nil, nil // the stopped run may have set it meanwhile
 	} else if s.retired() {
 		answer.Next = "the organization is taken up again: a full verification starts now"
 		s.Problem, s.ruleWake = nil, true
@@ -139,6 +143,8 @@ func (s *orgSync) applyPolicy(ctx workflow.Context, in messages.PolicyInput) (me
 		s.requestFull("names in the policy have an account now", in.By)
 	}
 	s.restartWatch()
+	s.keepSources()
+	s.restartSourceWatches()
 	return answer, nil
 }
 
@@ -161,12 +167,21 @@ func (s *orgSync) checkDecision(in messages.DecisionInput) error {
 		return kit.Refuse("by is missing: say who decides")
 	case !strings.HasPrefix(in.Plan, "sha256:"):
 		return kit.Refuse("plan is missing: give the hash of the held plan, sha256:…, as the status shows it")
+	case s.IdentityHold != nil && s.IdentityHold.Plan == in.Plan:
 	case s.Hold == nil:
 		return kit.Refuse("plan %s is not open: nothing is held", in.Plan)
 	case s.Hold.Plan != in.Plan:
 		return kit.Refuse("plan %s is not open; the plan that is held now is %s (%d adds, %d removals). Look at it before you decide", in.Plan, s.Hold.Plan, s.Hold.Adds, s.Hold.Removals)
 	}
 	return nil
+}
+
+// holdOf returns where the open hold of a plan is kept.
+func (s *orgSync) holdOf(plan string) **messages.Hold {
+	if s.IdentityHold != nil && s.IdentityHold.Plan == plan {
+		return &s.IdentityHold
+	}
+	return &s.Hold
 }
 
 // decider refuses a decision by an address that the directory does not know. If the directory cannot be read, any
@@ -196,7 +211,8 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 	if err := s.decider(ctx, in.By, func() error { return s.checkDecision(in) }); err != nil {
 		return messages.Answer{}, err
 	}
-	if s.Paused != nil && !s.Hold.Undo {
+	hold := s.holdOf(in.Plan)
+	if s.Paused != nil && !(*hold).Undo {
 		return messages.Answer{}, kit.Refuse("the organization is paused by %s; resume it first, then approve",
 			s.Paused.By)
 	}
@@ -204,20 +220,26 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 	if err != nil {
 		return messages.Answer{}, err
 	}
-	if s.Hold != nil && s.Hold.Plan == in.Plan { // unless somebody else decided at the same time
-		s.Hold, s.Problem = nil, nil
+	if *hold != nil && (*hold).Plan == in.Plan { // unless somebody else decided at the same time
+		*hold, s.Problem = nil, nil
 		s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{
 			Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan,
-				Undo: result.Hold.Undo},
+				Undo: result.Hold.Undo, Provision: result.Hold.Provision},
 			By: in.By, Note: strings.TrimSuffix("approved by "+in.By+": "+kit.Bounded(in.Note), ": "),
 		})
 		if result.Adoption {
 			s.Adopted = true
 			s.requestFull("the first plan was approved: look again at what happened meanwhile", "")
 		}
-		s.stopFull(ctx, "a held plan was approved")
+		if result.Hold.Provision == "" {
+			s.stopFull(ctx, "a held plan was approved")
+		}
 	}
 	s.wake = true
+	if result.Hold.Provision != "" {
+		return messages.Answer{Message: fmt.Sprintf("released: %d records to create, %d to change, %d people to deactivate. Each is decided again before it is written; changes that are no longer called for are left out",
+			result.Hold.Adds, result.Hold.Updates, result.Hold.Removals)}, nil
+	}
 	message := fmt.Sprintf("released: %d adds, %d removals", result.Hold.Adds, result.Hold.Removals)
 	if !result.Hold.Undo {
 		message += ". Each is read again before it is written; changes that are no longer called for are left out"
@@ -232,6 +254,12 @@ func (s *orgSync) rejectPlan(ctx workflow.Context, in messages.DecisionInput) (m
 	result, err := act.Decide(ctx, reconcile.DecideInput{Org: s.Org, Decision: "reject", DecisionInput: in})
 	if err != nil {
 		return messages.Answer{}, err
+	}
+	if hold := s.holdOf(in.Plan); *hold != nil && (*hold).Provision != "" {
+		*hold, s.wake = nil, true
+		return messages.Answer{Message: fmt.Sprintf(
+			"rejected: the %d changes of records are not made, and not raised again while they stay the same",
+			result.Hold.Adds+result.Hold.Updates+result.Hold.Removals)}, nil
 	}
 	s.Hold, s.wake = nil, true
 	if result.Adoption {

@@ -137,6 +137,7 @@ func (s *orgSync) lookUpHold(ctx workflow.Context, b *childRun) {
 				return
 			case s.Hold == before && b.verdicts == judged:
 				s.Hold, s.Adopted = found.Hold, s.Adopted || found.Adopted
+				s.IdentityHold = found.Identity
 				if s.Running != nil && s.Running.Run == b.run {
 					now := *s.Running
 					now.Findings, now.Reported = found.Findings, found.Reported

@@ -107,7 +107,7 @@ func (s *orgSync) startFull(ctx workflow.Context) {
 	in.Round, in.Since = s.followedByFull()
 	// A full verification covers everything that was pending but second looks, which depend on the first.
 	s.Pending = messages.Pending{Jobs: s.Pending.Jobs, Settling: s.Pending.Settling, Later: s.Pending.Later,
-		Grants: s.Pending.Grants}
+		Grants: s.Pending.Grants, Provisions: s.Pending.Provisions}
 	s.runInBackground(ctx, in, nil)
 }
 
@@ -147,6 +147,10 @@ func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err e
 	if sum.Run != "" {
 		s.LastRun = &sum
 	}
+	if sum.Provision != "" {
+		s.recordProvision(ctx, sum)
+		return
+	}
 	s.ruleWake = true
 	s.followChanges(sum)
 	switch {
@@ -158,6 +162,7 @@ func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err e
 		s.Problem, s.LastFull, s.Findings, s.Reported, s.Circles = nil, &sum, sum.Findings, sum.Reported, nil
 		s.feedAgain = s.Feed.Problem != ""
 		s.NextFull = workflow.Now(ctx).Add(s.Settings.Every.Std())
+		s.dueEveryProvision("everybody was verified")
 		if sum.Doubtful {
 			s.NextFull = workflow.Now(ctx).Add(min(s.Settings.Every.Std(), doubtfulAgain))
 		}

@@ -33,7 +33,7 @@ func (s *orgSync) state() string {
 		return messages.StateStarting
 	case s.Problem != nil || s.Feed.Problem != "" || s.Stuck != "":
 		return messages.StateProblem
-	case s.Hold != nil:
+	case s.Hold != nil, s.IdentityHold != nil:
 		return messages.StateHeld
 	case s.Policy == "":
 		return messages.StateStarting
@@ -76,8 +76,10 @@ func (s *orgSync) details() string {
 		page.Line("**Paused by %s**: %s", s.Paused.By, s.Paused.Reason)
 		page.Command(display.Update(loop, messages.Resume, display.Input{{"by", messages.You}}))
 	}
-	if s.Hold != nil {
-		s.describeHold(&page, s.Hold)
+	for _, h := range []*messages.Hold{s.Hold, s.IdentityHold} {
+		if h != nil {
+			s.describeHold(&page, h)
+		}
 	}
 	if r := s.Running; r != nil {
 		page.Line("### Running\n\nRun %s (%s): %s since %s, see workflow %s.\n", display.Code(r.Run), r.Trigger,
@@ -95,6 +97,8 @@ func (s *orgSync) details() string {
 	}
 	s.describeNoticed(&page)
 	describeRefused(&page, s.Refused)
+	s.describeSources(&page)
+	s.describeProvisions(&page)
 	s.describeWatch(&page)
 	return clipDetails(page.String())
 }
@@ -102,8 +106,13 @@ func (s *orgSync) details() string {
 // describeHold describes what the guard holds, with the commands to decide.
 func (s *orgSync) describeHold(page *display.Page, h *messages.Hold) {
 	page.Line("### Waits for a decision\n")
-	page.Line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People,
-		instant(h.Opened))
+	if h.Provision != "" {
+		page.Line("Of provision %s, %d records to create, %d to change and %d people to deactivate are held since %s:\n",
+			h.Provision, h.Adds, h.Updates, h.Removals, instant(h.Opened))
+	} else {
+		page.Line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People,
+			instant(h.Opened))
+	}
 	for _, rule := range h.Rules {
 		page.Line("- %s", rule)
 	}

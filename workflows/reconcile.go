@@ -63,7 +63,8 @@ func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummar
 			r.Phase = phaseAdopt
 		}
 		r.Run = messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By,
-			DryRun: in.DryRun, Started: workflow.Now(ctx), Round: in.Round, Since: in.Since}
+			DryRun: in.DryRun, Started: workflow.Now(ctx), Round: in.Round, Since: in.Since,
+			Provision: in.Scope.Provision}
 	}
 	if err := kit.AnswerQuery(ctx, messages.Status, "how far the run is",
 		func() messages.RunSummary { return r.Run }); err != nil {
@@ -75,7 +76,11 @@ func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummar
 	r.history = kit.NewRenewal(r.handlers, kit.Limits{Events: renewRunAt})
 	r.named = namesExecutions(ctx)
 	r.serveGate(ctx)
-	err = r.runPhases(ctx)
+	if r.isRecordsRun() {
+		err = r.runRecordPhases(ctx)
+	} else {
+		err = r.runPhases(ctx)
+	}
 	if workflow.IsContinueAsNewError(err) {
 		return r.Run, err
 	}

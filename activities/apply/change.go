@@ -53,6 +53,9 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if err != nil {
 		return ChangeResult{}, err
 	}
+	if access.RecordOf(in.Target) != "" {
+		return s.applyRecord(ctx, in)
+	}
 	lent := in.Now
 	if !lent {
 		if lent, err = s.lent(ctx, in); err != nil {
@@ -414,10 +417,6 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 	if err != nil {
 		return NextResult{}, err
 	}
-	b, err := s.BoundOf(ctx, in.Run)
-	if err != nil {
-		return NextResult{}, err
-	}
 	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions,
 		Waited: in.Approved, Limit: in.Limit}
 	if filter.After, err = session.ReadKey(in.After); err != nil {
@@ -432,11 +431,27 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 	}
 	result := NextResult{After: in.After, More: len(lines) == in.Limit}
 	for _, c := range lines {
+		held, err := s.guarded(ctx, in.Run, c)
+		if err != nil {
+			return NextResult{}, err
+		}
 		result.Lines = append(result.Lines,
-			Line{Person: c.Person, Target: c.Target, Label: c.Label(), Guarded: guarded(b, c)})
+			Line{Person: c.Person, Target: c.Target, Label: c.Label(), Guarded: held})
 		result.After = session.WriteKey(c)
 	}
 	return result, nil
+}
+
+// guarded is guarded for the policy that the run is bound to. A record has no floor.
+func (s *Session) guarded(ctx context.Context, run string, c access.Change) (bool, error) {
+	if access.RecordOf(c.Target) != "" {
+		return false, nil
+	}
+	b, err := s.BoundOf(ctx, run)
+	if err != nil {
+		return false, err
+	}
+	return guarded(b, c), nil
 }
 
 // guarded reports whether a floor may forbid the line. Whoever is suspended or removed may hold any protected target.

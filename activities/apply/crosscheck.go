@@ -60,7 +60,7 @@ func (s *Session) againstRuled(ctx context.Context, b *policy.Bound, lines []acc
 		}
 		asked := map[ledger.Key]bool{}
 		for _, p := range read {
-			if p.GroupIDs, err = s.SearchedGroups(ctx, p.ID); err != nil {
+			if p.GroupIDs, err = s.SearchedGroupsOf(ctx, p); err != nil {
 				return nil, err
 			}
 			if p.GroupIDs == nil || slices.ContainsFunc(p.GroupIDs, func(id string) bool { return !b.Shown(id) }) {
@@ -180,6 +180,7 @@ func (s *Session) inNoSource(ctx context.Context, b *policy.Bound, people []stri
 				return false, nil
 			}
 			gave = append(gave, endedSources(b, c)...)
+			gave = append(gave, sourceGroups(b.Targets[i].Sources)...)
 			for _, g := range groups {
 				if slices.Contains(b.Targets[i].Sources, g.ID) {
 					return false, nil
@@ -189,6 +190,11 @@ func (s *Session) inNoSource(ctx context.Context, b *policy.Bound, people []stri
 	}
 	among, err := s.AmongMembers(ctx, people, session.EachOnce(gave))
 	return !among, err
+}
+
+// sourceGroups returns the ids of groups that identity sources have: no search of Atlassian's shows these.
+func sourceGroups(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !access.IsSourceGroup(id) })
 }
 
 // PeopleOf returns the people of lines that are ordered by person, each once.

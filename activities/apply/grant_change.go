@@ -312,7 +312,11 @@ func (l *grantChange) holders(ctx context.Context) ([]access.Person, error) {
 	var holders []access.Person
 	active := 0
 	err = l.EachPerson(ctx, "read who holds "+string(l.Line.Target), q, func(page []organization.User) (bool, error) {
-		for _, p := range session.People(page) {
+		people, err := l.People(ctx, page)
+		if err != nil {
+			return false, err
+		}
+		for _, p := range people {
 			switch {
 			case p.ID == l.Line.Person:
 				l.Person = p

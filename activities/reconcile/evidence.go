@@ -74,7 +74,8 @@ func (s *task) evidence(ctx context.Context, b *policy.Bound, o access.Outline, 
 			e.unjudged = append(e.unjudged, one.Name)
 		}
 		met, swept := plan.MembersMet(b, e.seen, one.GroupID)
-		if n, counted := e.now[one.GroupID]; counted && swept && n >= 0 && n != met {
+		n, counted := e.now[one.GroupID]
+		if counted && swept && n >= 0 && n != met && !access.IsSourceGroup(one.GroupID) {
 			e.doubtful = true
 		}
 	}
@@ -145,7 +146,8 @@ func (s *task) recheck(ctx context.Context, b *policy.Bound, in session.RunInput
 		}
 		if t, ok := b.Target(l.Target); ok {
 			for _, source := range b.Targets[t].Grounds() {
-				if n, counted := e.now[source]; counted && n >= 0 && n != e.seen[source] {
+				n, counted := e.now[source]
+				if counted && n >= 0 && n != e.seen[source] && !access.IsSourceGroup(source) {
 					matter[source] = true
 				}
 			}
@@ -187,12 +189,13 @@ func (s *task) recheckGroup(ctx context.Context, id string) (int, error) {
 	q := organization.UserQuery{GroupIDs: []string{id}, Limit: session.PageSize, Expand: session.ExpandPeople}
 	err := s.EachPerson(ctx, "read the members of group "+id+" of organization "+s.Org, q,
 		func(page []organization.User) (bool, error) {
-			for _, p := range session.People(page) {
+			people, err := s.People(ctx, page)
+			for _, p := range people {
 				if p.InGroup(id) {
 					members++
 				}
 			}
-			return true, nil
+			return true, err
 		})
 	return members, err
 }

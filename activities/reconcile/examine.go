@@ -108,6 +108,9 @@ func (s *task) outlineFor(ctx context.Context, in ExamineInput) (*policy.Bound, 
 	case len(in.Scope.Groups)+len(in.Scope.Recount) > 0:
 		outline.Groups, err = s.recount(ctx, outline.Groups, slices.Concat(in.Scope.Groups, in.Scope.Recount))
 	}
+	if err == nil && !fresh {
+		outline.Groups, err = s.WithSourceGroups(ctx, outline.Groups)
+	}
 	if err == nil {
 		enforced, _ := policy.BindSince(s.Policy, outline.Outline, outline.Last)
 		outline.Acting, err = s.ConsentedRules(ctx, enforced)
@@ -206,8 +209,12 @@ func (s *task) examineGroups(ctx context.Context, b *policy.Bound, in ExamineInp
 		q := organization.UserQuery{GroupIDs: some, Limit: session.PageSize, Expand: s.Expand()}
 		err := s.EachPerson(ctx, "read the members of groups of organization "+in.Org, q,
 			func(users []organization.User) (bool, error) {
+				people, err := s.People(ctx, users)
+				if err != nil {
+					return false, err
+				}
 				var fresh []access.Person
-				for _, p := range session.People(users) {
+				for _, p := range people {
 					if !seen[p.ID] {
 						seen[p.ID] = true
 						ids = append(ids, p.ID)

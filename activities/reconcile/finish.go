@@ -253,6 +253,11 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 	if sum.Due, err = a.followed(ctx, in, sum, stats); err != nil {
 		return sum, err
 	}
+	if sum.Provision != "" {
+		if sum.States, err = a.env.ProvisionStates(ctx, in.Org, sum.Provision); err != nil {
+			return sum, err
+		}
+	}
 	sum.Ended = a.env.Now()
 	if err := a.endRun(ctx, &run, sum); err != nil {
 		return sum, err

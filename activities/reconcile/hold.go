@@ -181,6 +181,8 @@ func (s *task) describeHold(ctx context.Context, run string) (ledger.Hold, error
 			hold.Removals++
 		case access.Adopt:
 			hold.Adopts++
+		case access.Update:
+			hold.Updates++
 		}
 		if c.Person != last {
 			hold.People++
@@ -254,7 +256,8 @@ func mergeRules(before, now []ledger.HoldRule) []ledger.HoldRule {
 
 func holdMessage(h ledger.Hold) *messages.Hold {
 	m := &messages.Hold{
-		Plan: h.Plan, Run: h.Run, Adds: h.Adds, Removals: h.Removals, Adopts: h.Adopts, People: h.People,
+		Plan: h.Plan, Run: h.Run, Adds: h.Adds, Removals: h.Removals, Adopts: h.Adopts, Updates: h.Updates,
+		People:  h.People,
 		Changed: h.Changed, Opened: h.Opened,
 	}
 	for i, r := range h.Rules {
@@ -282,7 +285,11 @@ type DecideResult struct {
 
 // sameLines refuses to approve a plan whose lines no longer have its hash: only what was looked at is released.
 func (a *Activities) sameLines(ctx context.Context, in DecideInput) error {
-	open, err := a.env.Ledger.CurrentHold(ctx, in.Org)
+	lane, err := a.laneOf(ctx, in.Org, in.Plan)
+	if err != nil {
+		return err
+	}
+	open, err := a.env.Ledger.CurrentHoldIn(ctx, in.Org, lane)
 	if errors.Is(err, ledger.ErrNotFound) ||
 		err == nil && (in.Decision != ledger.Approve || open.Plan != in.Plan || open.People == 0) {
 		return nil
@@ -309,6 +316,8 @@ type StandingInput struct {
 type StandingResult struct {
 	Hold    *messages.Hold `json:"hold,omitempty"`
 	Adopted bool           `json:"adopted,omitempty"`
+	// Identity is the open hold of records of SCIM directories.
+	Identity *messages.Hold `json:"identity,omitempty"`
 	// Findings are the run's findings, 20 lines at most; Reported is their number.
 	Findings []string `json:"findings,omitempty"`
 	Reported int      `json:"reported,omitempty"`
@@ -326,6 +335,14 @@ func (a *Activities) Standing(ctx context.Context, in StandingInput) (StandingRe
 		result.Findings, result.Reported = access.Summarize(noticed.Findings, 20),
 			len(access.Summarize(noticed.Findings, len(noticed.Findings)))
 	} else if !errors.Is(err, ledger.ErrNotFound) {
+		return StandingResult{}, err
+	}
+	of, err := a.env.Ledger.CurrentHoldIn(ctx, in.Org, ledger.LaneIdentity)
+	if err == nil {
+		result.Identity = holdMessage(of)
+		result.Identity.Provision, err = a.provisionOf(ctx, in.Org, of.Run)
+	}
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return StandingResult{}, err
 	}
 	hold, err := a.env.Ledger.CurrentHold(ctx, in.Org)
@@ -352,7 +369,11 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 	if err := a.sameLines(ctx, in); err != nil {
 		return DecideResult{}, err
 	}
-	hold, err := a.env.Ledger.DecideHold(ctx, in.Org, in.Plan, in.Decision, in.By, in.Note, a.env.Now())
+	lane, err := a.laneOf(ctx, in.Org, in.Plan)
+	if err != nil {
+		return DecideResult{}, err
+	}
+	hold, err := a.env.Ledger.DecideHoldIn(ctx, in.Org, lane, in.Plan, in.Decision, in.By, in.Note, a.env.Now())
 	if err != nil {
 		if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrNotOpen) ||
 			errors.Is(err, ledger.ErrUnexplained) {
@@ -361,6 +382,10 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 		return DecideResult{}, err
 	}
 	result := DecideResult{Hold: *holdMessage(hold)}
+	if lane == ledger.LaneIdentity {
+		result.Hold.Provision, err = a.provisionOf(ctx, in.Org, hold.Run)
+		return result, err
+	}
 	run, err := a.env.Ledger.Run(ctx, in.Org, hold.Run)
 	if err != nil {
 		return DecideResult{}, err
@@ -383,6 +408,24 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 			fmt.Errorf("%w; apply the policy again, and what is to be consented to is asked anew", err))
 	}
 	return result, err
+}
+
+// laneOf returns the lane in which a plan is held, or was: that of identities, or else that of access.
+func (a *Activities) laneOf(ctx context.Context, org, plan string) (ledger.Lane, error) {
+	decided, err := a.env.Ledger.HoldsIn(ctx, org, ledger.LaneIdentity, mostDecisions)
+	if err == nil && slices.ContainsFunc(decided, func(h ledger.Hold) bool { return h.Plan == plan }) {
+		return ledger.LaneIdentity, nil
+	}
+	return ledger.LaneAccess, err
+}
+
+// provisionOf returns the provision that a run over records is of.
+func (a *Activities) provisionOf(ctx context.Context, org, run string) (string, error) {
+	lines, err := a.env.Ledger.Lines(ctx, org, run, ledger.Filter{Limit: 1})
+	if err != nil || len(lines) == 0 {
+		return "", err
+	}
+	return access.RecordOf(lines[0].Target), nil
 }
 
 // acceptRules records the approval of a plan as the approval of the rules that were newly enforced in it.

@@ -180,6 +180,9 @@ func (j *judgement) weigh(ctx context.Context) (err error) {
 		return err
 	}
 	j.stats.Suspects, j.stats.Moved = j.evidence.suspects, moved
+	if j.stats.Doubted, err = j.DoubtedSources(ctx); err != nil {
+		return err
+	}
 	if j.full {
 		presence(&j.stats, j.notes)
 		shown, err := j.judgeRules(ctx, j.bound, j.in, j.outline.Acting, j.notes, &j.stats, j.dry)

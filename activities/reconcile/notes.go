@@ -23,6 +23,8 @@ const (
 	noteDoubted  = "doubted"  // an addition depends on an absence that another search does not confirm
 	noteUnproven = "unproven" // the ledger's chain does not confirm that a grant was granted
 	noteRestored = "restored" // somebody removed by hand what a grant gives, and it is given back
+
+	noteNotLinked = "not-linked" // somebody's address is an identity's, and they are not linked by it
 )
 
 // note counts what one person adds to the findings of the run.
@@ -98,6 +100,9 @@ func noted(notes ledger.Notes, b *policy.Bound) []access.Finding {
 		case noteRestored:
 			say("grant-restored", about,
 				"somebody took it by hand from %d people to whom a grant gives it; it is given back to those who may still hold it (grants.handTaken is restore)", n)
+		case noteNotLinked:
+			say(about, "identities", "%d people have the address of an identity and are not linked to it: %s", n,
+				"starter identities names them and says why")
 		case noteForeign:
 			say("admin-by-hand", about,
 				"%d people hold it whom nothing in the policy gives it, since somebody put them there by hand; starter findings --now --format csv names them", n)

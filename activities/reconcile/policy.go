@@ -252,7 +252,16 @@ func policySource(raw json.RawMessage) []byte {
 }
 
 func settings(p *policy.Policy) messages.Settings {
+	var sources []messages.SourceSetting
+	for _, one := range p.Sources {
+		sources = append(sources, messages.SourceSetting{Name: one.Name, Every: messages.Duration(one.Every)})
+	}
+	var provisions []messages.ProvisionSetting
+	for _, one := range p.Provision {
+		provisions = append(provisions, messages.ProvisionSetting{Name: one.Name, From: one.From})
+	}
 	return messages.Settings{
+		Sources: sources, Provisions: provisions,
 		Every: messages.Duration(p.Sync.Every), Feed: messages.Duration(p.Sync.Feed), InFlight: p.Sync.InFlight,
 		Pages: p.Sync.Pages, Settle: messages.Duration(p.Guard.Settle), DryRun: p.DryRun,
 		Scheduled: scheduled(p),

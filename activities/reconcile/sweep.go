@@ -34,11 +34,15 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepRes
 	}
 	return s.Session.Sweep(ctx, session.SweepBlock{Cursor: in.Cursor, Block: in.Block, Pages: in.Pages,
 		Expand: s.Expand()}, func(key string, users []organization.User) error {
+		people, err := s.People(ctx, users)
+		if err != nil {
+			return err
+		}
 		shown := make([]string, len(users))
 		for i, u := range users {
 			shown[i] = u.AccountID
 		}
-		return s.decide(ctx, bound, in.RunInput, ledger.Page{Key: key, People: session.People(users), Shown: shown},
+		return s.decide(ctx, bound, in.RunInput, ledger.Page{Key: key, People: people, Shown: shown},
 			true)
 	})
 }
@@ -84,6 +88,15 @@ type pageDecision struct {
 // gather gathers the input of the decisions on the page's people.
 func (d *pageDecision) gather(ctx context.Context) (err error) {
 	people := d.page.People
+	notLinked, err := d.Link(ctx, d.bound, people, !d.in.Preview)
+	if err != nil {
+		return err
+	}
+	if d.page.Notes != nil {
+		for _, f := range notLinked {
+			d.page.Notes.Add(noteNotLinked, f.Rule)
+		}
+	}
 	if !d.in.Preview {
 		if err := d.ResolveDoubtful(ctx, d.bound, people...); err != nil {
 			return err

@@ -63,7 +63,11 @@ func (a *Activities) Govern(ctx context.Context, in GovernInput) (session.SweepR
 	}
 	block := session.SweepBlock{Cursor: in.Cursor, Block: in.Block, Pages: in.Pages, Expand: session.ExpandGoverned()}
 	return s.Sweep(ctx, block, func(key string, users []organization.User) error {
-		return s.governPage(ctx, b, in.Report, key, session.People(users))
+		people, err := s.People(ctx, users)
+		if err != nil {
+			return err
+		}
+		return s.governPage(ctx, b, in.Report, key, people)
 	})
 }
 

@@ -38,7 +38,11 @@ func (a *Activities) ReviewSweep(ctx context.Context, in ReviewSweepInput) (sess
 	}
 	block := session.SweepBlock{Cursor: in.Cursor, Block: in.Block, Pages: in.Pages, Expand: session.ExpandGoverned()}
 	return r.Sweep(ctx, block, func(key string, users []organization.User) error {
-		return r.takePage(ctx, b, key, session.People(users))
+		people, err := r.People(ctx, users)
+		if err != nil {
+			return err
+		}
+		return r.takePage(ctx, b, key, people)
 	})
 }
 

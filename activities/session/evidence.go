@@ -11,8 +11,16 @@ import (
 	"github.com/castellan-io/castellan/policy"
 )
 
-// AmongMembers reports whether one of these people, ten at most, is a member of one of the groups.
+// AmongMembers reports whether one of these people, ten at most, is a member of one of the groups. Whether they are in
+// an identity source's, the ledger's replica tells.
 func (s *Session) AmongMembers(ctx context.Context, people, groups []string) (bool, error) {
+	groups = slices.Clone(groups)
+	if slices.ContainsFunc(groups, access.IsSourceGroup) {
+		if among, err := s.amongSourceMembers(ctx, people, groups); among || err != nil {
+			return among, err
+		}
+		groups = slices.DeleteFunc(groups, access.IsSourceGroup)
+	}
 	for _, some := range Chunks(groups, MostGroupIDs) {
 		q := organization.UserQuery{AccountIDs: people, GroupIDs: some, Limit: PageSize, Expand: ExpandPeople}
 		found := false
@@ -62,6 +70,16 @@ func (s *Session) SearchedGroups(ctx context.Context, people ...string) ([]strin
 		ids[i] = g.ID
 	}
 	return ids, nil
+}
+
+// SearchedGroupsOf is SearchedGroups of one person, with the groups of identity sources that the person is in.
+func (s *Session) SearchedGroupsOf(ctx context.Context, p access.Person) ([]string, error) {
+	ids, err := s.SearchedGroups(ctx, p.ID)
+	if err != nil || ids == nil {
+		return nil, err
+	}
+	return append(ids, slices.DeleteFunc(slices.Clone(p.GroupIDs),
+		func(id string) bool { return !access.IsSourceGroup(id) })...), nil
 }
 
 // ShowsGroups reports whether the group search shows any group.

@@ -154,6 +154,9 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 	if err != nil {
 		return o, err
 	}
+	if o.Groups, err = s.WithSourceGroups(ctx, o.Groups); err != nil {
+		return o, err
+	}
 	named := slices.Concat(s.Policy.Entitlements(), last.Granted)
 	if needsSites(named) || s.Policy.NeedsActivity() {
 		if o.Sites, err = s.ReadSites(ctx); err != nil {
@@ -405,8 +408,18 @@ func (s *Session) Watched(ctx context.Context) (*policy.Bound, map[string]access
 	}
 	groups := make(map[string]access.Group, len(o.Groups))
 	for _, g := range o.Groups {
-		groups[g.ID] = g
+		if !access.IsSourceGroup(g.ID) { // the watch compares with Atlassian's
+			groups[g.ID] = g
+		}
 	}
 	b, _ := policy.BindSince(s.Policy, o.Outline, o.Last)
 	return b, groups, nil
+}
+
+// siteOf returns the app on a site that a workspace is. The app's key is the service part of the resource identifier
+// (ari:cloud:<key>::site/<id>), which is more stable than the workspace's type fields. ok is false for any other
+// workspace.
+func siteOf(w organization.Workspace) (site access.Site, ok bool) {
+	app := access.AppOf(w.ID)
+	return access.Site{App: app, Site: w.Site(), Resource: w.ID}, app != "" && w.Site() != ""
 }

@@ -50,17 +50,6 @@ func person(u organization.User) access.Person {
 	return p
 }
 
-// People leaves out users without a list of groups: that does not prove that they are in none.
-func People(users []organization.User) []access.Person {
-	out := make([]access.Person, 0, len(users))
-	for _, u := range users {
-		if u.GroupIDs != nil {
-			out = append(out, person(u))
-		}
-	}
-	return out
-}
-
 // ReadPeople reads the people named by account ID or e-mail address with their groups and platform roles. More than ten
 // are searched by e-mail address, a hundred per call, since account IDs go only ten per call; those not found are then
 // searched by ID. People whom the directory does not show are missing in the result.
@@ -116,8 +105,9 @@ func (s *Session) ReadPeople(ctx context.Context, names []string) ([]access.Pers
 func (s *Session) Search(ctx context.Context, q organization.UserQuery) ([]access.Person, error) {
 	var found []access.Person
 	err := s.EachPerson(ctx, "read people of organization "+s.Org, q, func(page []organization.User) (bool, error) {
-		found = append(found, People(page)...)
-		return true, nil
+		people, err := s.People(ctx, page)
+		found = append(found, people...)
+		return true, err
 	})
 	return found, err
 }

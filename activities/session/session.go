@@ -24,6 +24,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/attribute"
 	"github.com/castellan-io/castellan/source"
 )
 
@@ -113,6 +114,8 @@ type Session struct {
 	boundTo   string        // the run of runBound; empty: none
 	runBound  *policy.Bound // the last result of BoundOf
 	saved     time.Time     // when this activity saved or read the outline; zero: not yet
+
+	scopes map[string]*attribute.Expression // of the sources, once somebody asked
 }
 
 // OpenInForce is Open for the policy in force.

@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"evidence":   {"access", "display"},
 	"reviewpage": {"access", "display", "messages", "links"},
 	"report":     {"display"},
-	"activities": {"access", "display", "messages", "textfile", "policy", "plan", "source", "review", "atlassian",
+	"activities": {"access", "display", "messages", "textfile", "policy", "plan", "identity", "source", "review", "atlassian",
 		"ledger", "notify", "links", "evidence", "report"},
 	"reviewpage/backend": {"access", "messages", "ledger", "links", "activities", "reviewpage"},
 	"workflows":          {"access", "display", "messages", "activities"},

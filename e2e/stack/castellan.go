@@ -71,6 +71,9 @@ type Worker struct {
 	*Process
 }
 
+// SourceFolder is the folder of exported files that the worker of a folder may read for organization acme.
+func SourceFolder(dir string) string { return filepath.Join(dir, "exports") }
+
 // StartWorker starts the worker that Build put into bin against a Temporal server and a simulator, with its ledger at
 // ledgerURL (empty: that of dir, see LedgerIn). More environment can be given as NAME=value.
 func StartWorker(bin, dir, ledgerURL, temporal, simulator string, env ...string) (*Worker, error) {
@@ -80,13 +83,16 @@ func StartWorker(bin, dir, ledgerURL, temporal, simulator string, env ...string)
 			return nil, err
 		}
 	}
+	if err := os.MkdirAll(SourceFolder(dir), 0o700); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(filepath.Join(bin, "worker"))
 	// The tests' own variables are none of the worker's.
 	inherited := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CASTELLAN_") })
 	cmd.Env = append(append(inherited,
 		"TEMPORAL_ADDRESS="+temporal, "CASTELLAN_ATLASSIAN_URL="+simulator, "CASTELLAN_LEDGER="+ledgerURL,
 		"CASTELLAN_LISTEN=off", "CASTELLAN_LOG_FORMAT=console", "CASTELLAN_DRAIN_TIMEOUT=2s",
-		KeyVariable+"="+OrgKey, "CASTELLAN_KEY_ACME="+OrgKey,
+		KeyVariable+"="+OrgKey, "CASTELLAN_KEY_ACME="+OrgKey, "CASTELLAN_SOURCE_FOLDERS=acme="+SourceFolder(dir),
 		"CASTELLAN_SECRETS=acme=env:"+KeyVariable+",campaign=env:"+KeyVariable+",bench=env:"+KeyVariable), env...)
 	p, err := start(cmd, filepath.Join(dir, "worker.log"))
 	if err != nil {

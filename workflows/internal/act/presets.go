@@ -87,6 +87,9 @@ var (
 	// feedWatch is the long poll of the event feed. If no worker has a slot for it, the status soon shows that.
 	feedWatch = preset{timeout: time.Hour, attempts: 3, longest: 10 * time.Second, queued: 5 * time.Minute,
 		queue: messages.QueueWatches, priority: PriorityWatch}
+	// sourceWatch reads an identity source again and again. A whole read may take long; it is not resumed.
+	sourceWatch = preset{timeout: 6 * time.Hour, heartbeat: 15 * time.Second, attempts: 3, longest: 10 * time.Second,
+		queued: 5 * time.Minute, queue: messages.QueueWatches, priority: PriorityWatch}
 	// record ends something in the ledger. It survives an outage, but does not retry forever: what can never be
 	// recorded must not keep a workflow from ending.
 	record = preset{timeout: 5 * time.Minute, heartbeat: 10 * time.Second, longest: 30 * time.Second,

@@ -159,6 +159,10 @@ func DescribeScope(s messages.Scope) string {
 		return "the members of group " + s.Groups[0]
 	case len(s.Groups) > 0:
 		return fmt.Sprintf("the members of %d groups", len(s.Groups))
+	case s.Kind == messages.ScopeProvision && len(s.Identities) > 0:
+		return fmt.Sprintf("%d people of provision %s", len(s.Identities), s.Provision)
+	case s.Kind == messages.ScopeProvision:
+		return "provision " + s.Provision
 	case s.Kind == messages.ScopeGrants:
 		return "grants"
 	case s.Run != "":

@@ -1,0 +1,181 @@
+package provisioning
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/identity"
+	"github.com/castellan-io/castellan/ledger"
+)
+
+// DecideInput asks for the next block of identities to be decided.
+type DecideInput struct {
+	RunInput
+	After      string   `json:"after,omitempty"` // the last identity of the block before, "source:key"
+	Block      int      `json:"block"`           // numbers the blocks
+	Identities []string `json:"identities,omitempty"`
+}
+
+// DecideResult is where a block ended.
+type DecideResult struct {
+	Next   string `json:"next,omitempty"` // for the next block; empty: this was the last
+	People int    `json:"people"`
+}
+
+// pagesInBlock is how many pages of identities one activity decides.
+const pagesInBlock = 10
+
+// What pages count for the findings of a run.
+const (
+	noteFinding  = "finding"  // a finding of package identity
+	noteUnlinked = "unlinked" // a record has lost its account
+)
+
+// DecideRecords decides a block of identities and stores the plan's lines and everybody's state in the ledger. A repeat
+// replaces what it stored.
+func (a *Activities) DecideRecords(ctx context.Context, in DecideInput) (DecideResult, error) {
+	defer session.AutoHeartbeat(ctx)()
+	s, err := a.env.Open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return DecideResult{}, err
+	}
+	p, err := s.OpenProvision(ctx, in.Provision)
+	if err != nil {
+		return DecideResult{}, err
+	}
+	d := &decider{Provisioner: p, in: in}
+	if d.adopted, err = p.Adopted(ctx); err != nil {
+		return DecideResult{}, err
+	}
+	after, refs := refOf(in.After), refsOf(in.Identities)
+	for page := 0; page < pagesInBlock; page++ {
+		candidates, next, err := p.Candidates(ctx, after, refs)
+		if err != nil {
+			return DecideResult{}, err
+		}
+		if err := d.page(ctx, fmt.Sprintf("%04d-%04d", in.Block, page), candidates); err != nil {
+			return DecideResult{}, err
+		}
+		activity.RecordHeartbeat(ctx, d.result.People)
+		if next == (ledger.Ref{}) {
+			return d.result, nil
+		}
+		after = next
+	}
+	d.result.Next = after.String()
+	return d.result, nil
+}
+
+// decider decides a block.
+type decider struct {
+	*session.Provisioner
+	in      DecideInput
+	adopted bool // the provision's first plan was approved: whoever is in step already is bound
+	result  DecideResult
+}
+
+// page decides a page of people.
+func (d *decider) page(ctx context.Context, key string, candidates []session.Candidate) error {
+	rejected, err := d.rejected(ctx, candidates)
+	if err != nil {
+		return err
+	}
+	page := ledger.Page{Key: key, Notes: ledger.Notes{}, Observe: true}
+	var states []ledger.ProvisionedState
+	for _, c := range candidates {
+		decision := d.Decide.Resolve(c.Person, d.Now())
+		d.result.People++
+		states = append(states, stateOf(c, decision))
+		for _, n := range decision.Notes {
+			page.Notes.Add(noteFinding, string(n.Finding))
+			if n.Finding == identity.FindUnlinked {
+				page.Notes.Add(noteUnlinked)
+			}
+		}
+		line, asks := d.Line(c, decision)
+		switch {
+		case asks && slices.ContainsFunc(rejected, func(r access.Change) bool { return sameChange(r, line) }):
+			page.Suppressed++
+		case asks:
+			if d.Decide.Observe {
+				line.State = access.Observed
+			}
+			page.Changes = append(page.Changes, line)
+		case d.adopted && !d.in.Preview && decision.Action == identity.Keep && decision.Record != "" &&
+			decision.State != identity.Duplicate && decision.Presence == identity.Enabled:
+			if err := d.Bind(ctx, c, decision.Record); err != nil {
+				return err
+			}
+		}
+	}
+	slices.SortFunc(page.Changes, func(a, b access.Change) int { return strings.Compare(a.Person, b.Person) })
+	if err := d.Ledger.SavePage(ctx, d.Org, d.in.Run, page, d.Now()); err != nil {
+		return err
+	}
+	if d.in.Preview {
+		return nil
+	}
+	return d.Ledger.SetPersonStates(ctx, d.Org, d.Spec.Name, d.in.Run, states)
+}
+
+// rejected returns the changes of these people that somebody rejected.
+func (d *decider) rejected(ctx context.Context, candidates []session.Candidate) (all []access.Change, err error) {
+	var people []string
+	for _, c := range candidates {
+		people = append(people, c.Lead.String())
+		for _, a := range c.Accounts {
+			people = append(people, string(a.ID))
+		}
+	}
+	states, err := d.Ledger.States(ctx, d.Org, people, d.Now())
+	for _, s := range states {
+		all = append(all, s.Rejected...)
+	}
+	return all, err
+}
+
+// sameChange reports whether two changes are the same, values included: whoever rejected one has not seen the other.
+func sameChange(a, b access.Change) bool {
+	return a.Person == b.Person && a.Target == b.Target && a.Action == b.Action && slices.Equal(a.Edits, b.Edits)
+}
+
+// stateOf is what becomes known of a person.
+func stateOf(c session.Candidate, d identity.Decision) ledger.ProvisionedState {
+	s := ledger.ProvisionedState{Source: c.Lead.Source, Key: c.Lead.Key, State: string(d.State),
+		Account: string(d.Account), Record: string(d.Record)}
+	var details []string
+	for _, n := range d.Notes {
+		details = append(details, n.Detail)
+	}
+	s.Detail = bounded(strings.Join(details, "; "))
+	return s
+}
+
+// mostDetail is how many bytes of what was found the ledger keeps with a person.
+const mostDetail = 1000
+
+func bounded(text string) string {
+	if len(text) <= mostDetail {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostDetail], "") + "…"
+}
+
+func refOf(text string) (r ledger.Ref) {
+	r.Source, r.Key, _ = strings.Cut(text, ":")
+	return r
+}
+
+func refsOf(texts []string) []ledger.Ref {
+	var refs []ledger.Ref
+	for _, text := range texts {
+		refs = append(refs, refOf(text))
+	}
+	return refs
+}

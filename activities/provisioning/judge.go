@@ -1,0 +1,258 @@
+package provisioning
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/identity"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
+)
+
+// JudgeInput asks for the guard's verdict on a run over records.
+type JudgeInput struct {
+	RunInput
+	DryRun  bool `json:"dryRun,omitempty"`
+	Partial bool `json:"partial,omitempty"` // it looked at a few identities only
+}
+
+// JudgeResult is the verdict: how many lines may be written, and what is held.
+type JudgeResult struct {
+	Plan     string          `json:"plan"`
+	Open     int             `json:"open"` // lines to write
+	Counts   messages.Counts `json:"counts"`
+	Hold     *messages.Hold  `json:"hold,omitempty"` // of the lane of identities
+	Findings []string        `json:"findings,omitempty"`
+	Reported int             `json:"reported,omitempty"`
+}
+
+// JudgeRecords has the guard judge the lines of a run, and opens, replaces or closes the hold of the identities' lane.
+// A repeat judges again with the same result.
+func (a *Activities) JudgeRecords(ctx context.Context, in JudgeInput) (JudgeResult, error) {
+	defer session.AutoHeartbeat(ctx)()
+	s, err := a.env.Open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return JudgeResult{}, err
+	}
+	p, err := s.OpenProvision(ctx, in.Provision)
+	if err != nil {
+		return JudgeResult{}, err
+	}
+	j := &judgement{Provisioner: p, in: in, dry: in.DryRun || in.Preview || s.Policy.DryRun}
+	for _, step := range []func(context.Context) error{j.sum, j.stop, j.hold, j.note} {
+		if err := step(ctx); err != nil {
+			return JudgeResult{}, err
+		}
+	}
+	return j.result, nil
+}
+
+// judgement is one run being judged.
+type judgement struct {
+	*session.Provisioner
+	in       JudgeInput
+	dry      bool
+	stats    plan.RecordStats
+	notes    ledger.Notes
+	verdicts []plan.Verdict
+	result   JudgeResult
+}
+
+// judged are the states of lines that the guard has judged and that are not written yet.
+var judged = []access.ChangeState{access.Planned, access.Held, access.Sent, access.Recorded}
+
+// sum adds up what the guard decides on.
+func (j *judgement) sum(ctx context.Context) (err error) {
+	j.stats.Provision = j.Spec.Name
+	if j.stats.Adopted, err = j.Adopted(ctx); err != nil {
+		return err
+	}
+	if j.notes, err = j.Ledger.Notes(ctx, j.Org, j.in.Run); err != nil {
+		return err
+	}
+	j.stats.Unlinked = j.notes.Of(noteUnlinked)
+	counts, err := j.Ledger.PersonStateCounts(ctx, j.Org, j.Spec.Name)
+	if err != nil {
+		return err
+	}
+	j.stats.Active = counts[string(identity.Linked)] + counts[string(identity.Orphaned)] +
+		counts[string(identity.EmailDrift)] + counts[string(identity.Unlinked)]
+	days := time.Duration(j.Policy.Guard.Window.Days) * 24 * time.Hour
+	removed, err := j.Ledger.RemovalsSince(ctx, j.Org, j.Now().Add(-days))
+	if err != nil {
+		return err
+	}
+	j.stats.Window = removed[access.RecordTarget(j.Spec.Name)]
+	return j.eachLine(ctx, judged, func(c access.Change) error {
+		j.stats.Add(c)
+		return nil
+	})
+}
+
+// stop records the verdicts in the lines.
+func (j *judgement) stop(ctx context.Context) error {
+	j.verdicts = plan.JudgeRecords(j.Policy, j.stats)
+	var changed []access.Change
+	hash := plan.NewHasher()
+	c := &j.result.Counts
+	err := j.eachLine(ctx, judged, func(line access.Change) error {
+		for _, v := range j.verdicts {
+			if v.Holds(line) && !slices.Contains(line.HeldBy, v.Rule) {
+				line.HeldBy = append(line.HeldBy, v.Rule)
+			}
+		}
+		slices.Sort(line.HeldBy)
+		switch {
+		case line.State == access.Sent:
+		case j.dry:
+			line.State = access.Recorded
+		case len(line.HeldBy) > 0:
+			line.State = access.Held
+		default:
+			line.State = access.Planned
+			j.result.Open++
+		}
+		if len(line.HeldBy) > 0 {
+			c.Held++
+		}
+		count(c, line.Action)
+		changed = append(changed, line)
+		return hash.Add(line)
+	})
+	if err != nil {
+		return err
+	}
+	j.result.Plan = hash.Sum()
+	for _, some := range session.Chunks(changed, session.LinesAtOnce) {
+		if err := j.Ledger.UpdateLines(ctx, j.Org, j.in.Run, some); err != nil {
+			return err
+		}
+		activity.RecordHeartbeat(ctx, len(changed))
+	}
+	return nil
+}
+
+func count(c *messages.Counts, action access.Action) {
+	switch action {
+	case access.Add:
+		c.Adds++
+	case access.Update:
+		c.Updates++
+	case access.Remove:
+		c.Removals++
+	}
+}
+
+// hold keeps the one open hold of the lane. A run about a few identities leaves an open hold of everybody as it is:
+// what it would hold beside that waits for the next run over everybody.
+func (j *judgement) hold(ctx context.Context) error {
+	if j.dry {
+		return nil
+	}
+	open, err := j.Ledger.CurrentHoldIn(ctx, j.Org, ledger.LaneIdentity)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	isOpen := err == nil
+	if isOpen && j.in.Partial {
+		j.result.Hold = j.message(open)
+		return nil
+	}
+	hold := ledger.Hold{Org: j.Org, Lane: ledger.LaneIdentity, Run: j.in.Run, Opened: j.Now()}
+	hash := plan.NewHasher()
+	rules := map[string]int{}
+	err = j.eachLine(ctx, []access.ChangeState{access.Held}, func(c access.Change) error {
+		switch c.Action {
+		case access.Add:
+			hold.Adds++
+		case access.Update:
+			hold.Updates++
+		case access.Remove:
+			hold.Removals++
+		}
+		hold.People++
+		for _, rule := range c.HeldBy {
+			rules[rule]++
+		}
+		return hash.Add(c)
+	})
+	if err != nil {
+		return err
+	}
+	if hold.People == 0 {
+		if isOpen {
+			return j.Ledger.CloseHoldIn(ctx, j.Org, ledger.LaneIdentity, "nothing is held any more")
+		}
+		return nil
+	}
+	hold.Plan = hash.Sum()
+	for _, v := range j.verdicts {
+		hold.Rules = append(hold.Rules, ledger.HoldRule{Rule: v.Rule, Scope: "provision " + j.Spec.Name, Detail: v.Detail})
+		delete(rules, v.Rule)
+	}
+	for _, rule := range session.SortedKeys(rules) {
+		hold.Rules = append(hold.Rules, ledger.HoldRule{Rule: rule, Scope: "provision " + j.Spec.Name,
+			Detail: fmt.Sprintf("%d changes: %s", rules[rule], identity.Hold(rule).Explain())})
+	}
+	if isOpen && open.Plan == hold.Plan {
+		hold.Opened, hold.Changed = open.Opened, open.Changed
+	} else if isOpen {
+		hold.Changed = "replaces " + open.Plan
+	}
+	j.result.Hold = j.message(hold)
+	return j.Ledger.OpenHold(ctx, hold)
+}
+
+func (j *judgement) message(h ledger.Hold) *messages.Hold {
+	m := &messages.Hold{Plan: h.Plan, Run: h.Run, Adds: h.Adds, Updates: h.Updates, Removals: h.Removals,
+		People: h.People, Changed: h.Changed, Opened: h.Opened, Provision: j.Spec.Name}
+	for _, r := range h.Rules {
+		m.Rules = append(m.Rules, r.Rule+": "+r.Detail)
+	}
+	return m
+}
+
+// note makes the findings of what the pages counted, and ends the pass over everybody's states.
+func (j *judgement) note(ctx context.Context) error {
+	var findings []access.Finding
+	for _, n := range j.notes.Sorted() {
+		if n.Kind == noteFinding {
+			findings = append(findings, access.Finding{Rule: n.About[0], Subject: "provision " + j.Spec.Name,
+				Detail: fmt.Sprintf("%d people: %s", j.notes[n], identity.Finding(n.About[0]).Explain())})
+		}
+	}
+	j.result.Findings, j.result.Reported = access.Summarize(findings, 20), len(findings)
+	if j.in.Partial || j.in.Preview {
+		return nil
+	}
+	return j.Ledger.EndPersonStates(ctx, j.Org, j.Spec.Name, j.in.Run)
+}
+
+// eachLine visits the run's lines in hash order.
+func (j *judgement) eachLine(ctx context.Context, states []access.ChangeState, do func(access.Change) error) error {
+	var after ledger.Key
+	for {
+		lines, err := j.Ledger.LinesInHashOrder(ctx, j.Org, j.in.Run, states, after, session.LinesAtOnce)
+		if err != nil {
+			return err
+		}
+		for _, c := range lines {
+			if err := do(c); err != nil {
+				return err
+			}
+		}
+		if len(lines) < session.LinesAtOnce {
+			return nil
+		}
+		last := lines[len(lines)-1]
+		after = ledger.Key{Person: last.Person, Target: last.Target}
+	}
+}

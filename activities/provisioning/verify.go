@@ -1,0 +1,92 @@
+package provisioning
+
+import (
+	"context"
+	"errors"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/atlassian/scim"
+	"github.com/castellan-io/castellan/ledger"
+)
+
+// VerifyResult counts the changes that a later read shows.
+type VerifyResult struct {
+	Verified   int `json:"verified"`
+	Unverified int `json:"unverified"`
+	Calls      int `json:"calls"`
+}
+
+// VerifyRecords reads each record that the run wrote once more and compares it. A repeat reads again.
+//
+// Calls: one for each record.
+func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResult, error) {
+	defer session.AutoHeartbeat(ctx)()
+	s, err := a.env.Open(ctx, in.Org, in.Policy)
+	if err != nil {
+		return VerifyResult{}, err
+	}
+	p, err := s.OpenProvision(ctx, in.Provision)
+	if err != nil {
+		return VerifyResult{}, err
+	}
+	v := &verification{Provisioner: p, run: in.Run}
+	filter := ledger.Filter{States: []access.ChangeState{access.Done}, Limit: session.LinesAtOnce}
+	for {
+		lines, err := s.Ledger.Lines(ctx, in.Org, in.Run, filter)
+		if err != nil {
+			return VerifyResult{}, err
+		}
+		for _, c := range lines {
+			if err := v.line(ctx, c); err != nil {
+				return VerifyResult{}, session.WrapSCIMError("read back "+c.Label(), err)
+			}
+			activity.RecordHeartbeat(ctx, v.result)
+		}
+		v.result.Calls = s.CallsMade()
+		if len(lines) < session.LinesAtOnce {
+			return v.result, nil
+		}
+		filter.After = session.KeyOf(lines[len(lines)-1])
+	}
+}
+
+type verification struct {
+	*session.Provisioner
+	run    string
+	result VerifyResult
+}
+
+func (v *verification) line(ctx context.Context, c access.Change) error {
+	if c.Verified {
+		v.result.Verified++
+		return nil
+	}
+	if len(c.Sources) == 0 {
+		return nil
+	}
+	bound, err := v.Ledger.Bindings(ctx, v.Org, v.Spec.Name, []ledger.Ref{refOf(c.Sources[0])})
+	if err != nil {
+		return err
+	}
+	user, err := v.SCIM.User(ctx, bound[refOf(c.Sources[0])].Record)
+	if errors.Is(err, scim.ErrNotFound) || errors.Is(err, scim.ErrInvalid) {
+		v.result.Unverified++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	row := digested(session.RecordOf(user))
+	if err := v.Ledger.SaveRecords(ctx, v.Org, v.Spec.Directory.ID, 0, []ledger.Record{row}, v.Now()); err != nil {
+		return err
+	}
+	if session.Lacks(c.Edits, row) != "" {
+		v.result.Unverified++
+		return nil
+	}
+	v.result.Verified++
+	return v.Ledger.Verified(ctx, v.Org, v.run, []access.Change{c})
+}

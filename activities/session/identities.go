@@ -1,0 +1,208 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/identity"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/provision"
+)
+
+// People returns the people of a page, with what the identity sources say of them. Users without a list of groups are
+// left out: that does not prove that they are in none.
+func (s *Session) People(ctx context.Context, users []organization.User) ([]access.Person, error) {
+	people := make([]access.Person, 0, len(users))
+	for _, u := range users {
+		if u.GroupIDs != nil {
+			people = append(people, person(u))
+		}
+	}
+	return people, s.AddIdentities(ctx, people)
+}
+
+// AddIdentities adds to people the identities that they are bound to, and the sources' groups that these are in. A
+// disabled identity, and one outside the source's scope, is in none. It may be done again.
+func (s *Session) AddIdentities(ctx context.Context, people []access.Person) error {
+	if len(s.Policy.Sources) == 0 || len(people) == 0 {
+		return nil
+	}
+	bound, err := s.Ledger.IdentitiesOf(ctx, s.Org, IDsOf(people))
+	if err != nil {
+		return err
+	}
+	for i := range people {
+		people[i].Identities = nil
+		people[i].GroupIDs = slices.DeleteFunc(slices.Clone(people[i].GroupIDs), access.IsSourceGroup)
+		for _, one := range bound[people[i].ID] {
+			if s.Policy.Source(one.Source) == nil {
+				continue // a source that the policy no longer has
+			}
+			known, counts, err := s.identity(one)
+			if err != nil {
+				return err
+			}
+			people[i].Identities = append(people[i].Identities, known)
+			if !counts {
+				continue
+			}
+			for _, g := range one.Groups {
+				people[i].GroupIDs = append(people[i].GroupIDs, access.SourceGroupID(g.Source, g.Key))
+			}
+		}
+	}
+	return nil
+}
+
+// identity returns what conditions may ask of somebody's identity. It counts as a member of its groups while the source
+// shows it, does not say that it is disabled, and it is in scope as far as that is known.
+func (s *Session) identity(one ledger.BoundIdentity) (known access.Identity, counts bool, err error) {
+	spec := s.Policy.Source(one.Source)
+	attributes, err := attributesOf(one)
+	if err != nil || spec == nil {
+		return known, false, err
+	}
+	in, inKnown, err := s.inScope(spec, one)
+	if err != nil {
+		return known, false, err
+	}
+	there := one.State == ledger.StatePresent || one.State == ledger.StateMissing
+	disabled := one.Enabled != nil && !*one.Enabled
+	known = access.Identity{Source: one.Source, Key: one.Key, Enabled: one.Enabled, Attributes: attributes,
+		OutOfScope: inKnown && !in || one.State == ledger.StateOutOfScope || one.State == ledger.StateGone}
+	return known, there && !disabled && (in || !inKnown), nil
+}
+
+// Link binds identities that nobody is bound to yet to those of the people who have their address, as
+// [identity.LinkByAddress] decides, and adds them to these people. With save, the ledger keeps it. The findings are of
+// those who were not linked.
+//
+// An address proves little where anybody may register it: unless the source says link: any, somebody from outside is
+// not linked.
+func (s *Session) Link(ctx context.Context, b *policy.Bound, people []access.Person, save bool) ([]access.Finding,
+	error) {
+	if len(s.Policy.Sources) == 0 {
+		return nil, nil
+	}
+	var addresses []string
+	for _, p := range people {
+		if p.Email != "" {
+			addresses = append(addresses, p.Email)
+		}
+	}
+	unbound, err := s.Ledger.UnboundAt(ctx, s.Org, addresses)
+	if err != nil || len(unbound) == 0 {
+		return nil, err
+	}
+	var candidates []identity.Candidate
+	for _, address := range SortedKeys(unbound) {
+		for _, one := range unbound[address] {
+			candidates = append(candidates, identity.Candidate{Ref: identity.Ref{Source: one.Source, Key: one.Key},
+				Address: one.Address})
+		}
+	}
+	links, findings := identity.LinkByAddress(candidates, people, func(source string, p access.Person) bool {
+		spec := s.Policy.Source(source)
+		external := b.External(p)
+		return spec != nil && (spec.Link == provision.LinkAny || external != nil && !*external)
+	})
+	if len(links) == 0 || !save {
+		return findings, nil
+	}
+	bindings := make([]ledger.Binding, len(links))
+	for i, l := range links {
+		bindings[i] = ledger.Binding{Source: l.Source, Key: l.Key, Account: string(l.Account), Address: l.Address}
+	}
+	if err := s.Ledger.BindAccounts(ctx, s.Org, bindings, s.Now()); err != nil {
+		return nil, err
+	}
+	fresh := slices.DeleteFunc(slices.Clone(people), func(p access.Person) bool {
+		return !slices.ContainsFunc(links, func(l identity.Link) bool { return string(l.Account) == p.ID })
+	})
+	if err := s.AddIdentities(ctx, fresh); err != nil {
+		return nil, err
+	}
+	for i := range people {
+		for _, p := range fresh {
+			if p.ID == people[i].ID {
+				people[i] = p
+			}
+		}
+	}
+	return findings, nil
+}
+
+// amongSourceMembers reports whether one of these people is in one of the groups of identity sources.
+func (s *Session) amongSourceMembers(ctx context.Context, people, groups []string) (bool, error) {
+	bound, err := s.Ledger.IdentitiesOf(ctx, s.Org, people)
+	if err != nil {
+		return false, err
+	}
+	for _, all := range bound {
+		for _, one := range all {
+			_, counts, err := s.identity(one)
+			if err != nil {
+				return false, err
+			}
+			if counts && slices.ContainsFunc(one.Groups, func(g ledger.SourceGroupRef) bool {
+				return slices.Contains(groups, access.SourceGroupID(g.Source, g.Key))
+			}) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// WithSourceGroups replaces the groups of identity sources in a list by those that the ledger's replica has now.
+func (s *Session) WithSourceGroups(ctx context.Context, groups []access.Group) ([]access.Group, error) {
+	groups = slices.DeleteFunc(slices.Clone(groups), func(g access.Group) bool { return access.IsSourceGroup(g.ID) })
+	if len(s.Policy.Sources) == 0 {
+		return groups, nil
+	}
+	found, err := s.Ledger.SourceGroupsOf(ctx, s.Org)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range found {
+		if s.Policy.Source(g.Source) != nil {
+			groups = append(groups, access.Group{ID: access.SourceGroupID(g.Source, g.Key), Name: g.Name,
+				Source: g.Source, Synced: true, Users: g.Members})
+		}
+	}
+	return groups, nil
+}
+
+// DoubtedSources returns the identity sources of the policy whose replica proves nothing about who is missing now, and
+// why.
+func (s *Session) DoubtedSources(ctx context.Context) ([]plan.DoubtedSource, error) {
+	var doubted []plan.DoubtedSource
+	for _, spec := range s.Policy.Sources {
+		known, err := s.Ledger.Source(ctx, s.Org, spec.Name)
+		if err != nil {
+			return nil, err
+		}
+		why := ""
+		switch age := s.Now().Sub(known.ReadAt); {
+		case known.Read == 0:
+			why = "it was never read completely"
+		case age > spec.Stale.Std():
+			why = fmt.Sprintf("it was last read completely at %s, which is longer ago than %s (sources.stale)",
+				Timestamp(known.ReadAt), spec.Stale)
+		case known.Suspect != "":
+			why = known.Suspect + "; see accept-source"
+		default:
+			continue
+		}
+		if known.Problem != "" {
+			why += ": " + known.Problem
+		}
+		doubted = append(doubted, plan.DoubtedSource{Name: spec.Name, Why: why})
+	}
+	return doubted, nil
+}

@@ -1,0 +1,186 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/scim"
+	"github.com/castellan-io/castellan/identity"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/provision"
+)
+
+// Provisioner is one provision of the policy, ready to decide about people and to ask the SCIM directory.
+type Provisioner struct {
+	*Session
+	Spec   *provision.Provision
+	Decide identity.Provision
+	SCIM   *scim.Client
+	Policy *policy.Policy // with the accounts of its names
+
+	doubted map[string]bool // sources that prove nothing about who is missing
+}
+
+// OpenProvision returns the provision of a name. b is the policy bound to the last outline, which knows the domains.
+func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner, error) {
+	i := slices.IndexFunc(s.Policy.Provision, func(p provision.Provision) bool { return p.Name == name })
+	if i < 0 {
+		return nil, NonRetryable(ErrPolicy, fmt.Errorf("the policy has no provision %s", name))
+	}
+	p := &Provisioner{Session: s, Spec: &s.Policy.Provision[i], Policy: s.Policy, doubted: map[string]bool{}}
+	outline, known, err := s.LatestOutline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, NonRetryable(ErrUnknown, fmt.Errorf("organization %s was not verified under its policy yet: provisioning begins after that", s.Org))
+	}
+	b := s.Bound(outline)
+	if p.Decide, err = identity.New(*p.Spec, b.VerifiedDomain,
+		func(account identity.AccountID, _ string) bool { return b.AlwaysStays(string(account)) }); err != nil {
+		return nil, NonRetryable(ErrPolicy, err)
+	}
+	doubted, err := s.DoubtedSources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range doubted {
+		p.doubted[d.Name] = true
+	}
+	p.SCIM, err = s.scimClient(p.Spec.Directory)
+	return p, err
+}
+
+// scimClient returns a client of a SCIM directory.
+func (s *Session) scimClient(d provision.Directory) (*scim.Client, error) {
+	base, err := url.JoinPath(strings.TrimSuffix(strings.TrimSuffix(s.baseURL, "/"), "/admin"), "scim", "directory", d.ID)
+	if err != nil {
+		return nil, NonRetryable(ErrPolicy, err)
+	}
+	client := *s.http
+	client.Transport = s.paceOf(s.Org + "/scim/" + d.ID).transport(s.http.Transport)
+	c, err := scim.New(scim.Options{BaseURL: base, HTTP: &client, UserAgent: "castellan",
+		Key: func(context.Context) (string, error) {
+			value, err := s.secret(s.Org, d.Key)
+			if err != nil {
+				return "", NonRetryable(ErrKeyRefused, fmt.Errorf("the key of SCIM directory %s cannot be read: %w", d.ID, err))
+			}
+			return value, nil
+		},
+		Observe: func(scim.Call) { s.calls.Add(1) },
+	})
+	if err != nil {
+		return nil, NonRetryable(ErrPolicy, fmt.Errorf("SCIM directory %s: %w", d.ID, err))
+	}
+	return c, nil
+}
+
+// RecordOf returns a user of the SCIM directory as the ledger keeps it.
+func RecordOf(u scim.User) ledger.Record {
+	r := ledger.Record{ID: u.ID, Account: u.AtlassianAccountID, External: u.ExternalID, Active: u.Active,
+		Address: u.Email, Modified: u.Modified, Values: map[string]string{}}
+	if r.Address == "" {
+		r.Address = u.UserName
+	}
+	for name, value := range map[provision.Attribute]string{
+		provision.UserName: u.UserName, provision.Email: u.Email, provision.DisplayName: u.DisplayName,
+		provision.GivenName: u.GivenName, provision.FamilyName: u.FamilyName, provision.NickName: u.NickName,
+		provision.Title: u.Title, provision.Department: u.Department, provision.Organization: u.Organization,
+		provision.Timezone: u.Timezone, provision.PreferredLanguage: u.PreferredLanguage,
+		provision.PhoneNumber: u.PhoneNumber,
+	} {
+		if value != "" {
+			r.Values[string(name)] = value
+		}
+	}
+	return r
+}
+
+// UserOf returns what a new record is to hold.
+func UserOf(edits []access.Edit, key string) scim.User {
+	u := scim.User{ExternalID: key, Active: true}
+	for _, e := range edits {
+		switch provision.Attribute(e.Attribute) {
+		case provision.UserName:
+			u.UserName = e.To
+		case provision.Email:
+			u.Email = e.To
+		case provision.DisplayName:
+			u.DisplayName = e.To
+		case provision.GivenName:
+			u.GivenName = e.To
+		case provision.FamilyName:
+			u.FamilyName = e.To
+		case provision.NickName:
+			u.NickName = e.To
+		case provision.Title:
+			u.Title = e.To
+		case provision.Department:
+			u.Department = e.To
+		case provision.Organization:
+			u.Organization = e.To
+		case provision.Timezone:
+			u.Timezone = e.To
+		case provision.PreferredLanguage:
+			u.PreferredLanguage = e.To
+		case provision.PhoneNumber:
+			u.PhoneNumber = e.To
+		}
+	}
+	return u
+}
+
+// WrapSCIMError returns an error that says what was tried and what to do.
+func WrapSCIMError(tried string, err error) error {
+	say := func(what string) error { return fmt.Errorf("%s: %s: %w", tried, what, err) }
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, scim.ErrUnauthorized):
+		return NonRetryable(ErrKeyRefused, say("Atlassian refused the SCIM directory's key: it is wrong, expired or revoked, or the subscription lapsed; make a new one and put it where the policy's directory.key points"))
+	case errors.Is(err, scim.ErrForbidden):
+		return NonRetryable(ErrForbidden, say("the SCIM directory's key may not do this; check directory.id, and whether the organization's subscription to Atlassian Guard is in force"))
+	}
+	return WrapAPIError(tried, err)
+}
+
+// Lacks returns the first attribute that a record should have and has not, with what it has instead; "" if there is
+// none.
+func Lacks(edits []access.Edit, is ledger.Record) string {
+	for _, e := range edits {
+		attribute := provision.Attribute(e.Attribute)
+		value := is.Values[e.Attribute]
+		if e.Attribute == activeAttribute {
+			value = fmt.Sprint(is.Active)
+		}
+		if !attribute.Same(value, e.To) {
+			return fmt.Sprintf("%s %q but %q", e.Attribute, e.To, value)
+		}
+	}
+	return ""
+}
+
+// Adopted reports whether the first plan of the provision was approved: until then it binds nobody and writes nothing.
+func (p *Provisioner) Adopted(ctx context.Context) (bool, error) {
+	return p.Ledger.HasBindings(ctx, p.Org, p.Spec.Name)
+}
+
+// ProvisionStates returns how many people of a provision are in which state.
+func (a *Env) ProvisionStates(ctx context.Context, org, provision string) ([]messages.StateCount, error) {
+	counts, err := a.Ledger.PersonStateCounts(ctx, org, provision)
+	if err != nil {
+		return nil, err
+	}
+	var states []messages.StateCount
+	for _, state := range SortedKeys(counts) {
+		states = append(states, messages.StateCount{State: state, Count: counts[state]})
+	}
+	return states, nil
+}

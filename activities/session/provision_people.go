@@ -1,0 +1,404 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/identity"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/policy/attribute"
+	"github.com/castellan-io/castellan/policy/provision"
+)
+
+// inScope reports whether somebody is in the scope of a source; known is false where the source does not say what the
+// scope asks for.
+func (s *Session) inScope(spec *provision.Source, one ledger.BoundIdentity) (in, known bool, err error) {
+	if spec.People.Scope == "" {
+		return true, true, nil
+	}
+	scope := s.scopes[spec.Name]
+	if scope == nil {
+		if scope, err = attribute.CompileScope(spec.People.Scope); err != nil {
+			return false, false, NonRetryable(ErrPolicy, err)
+		}
+		if s.scopes == nil {
+			s.scopes = map[string]*attribute.Expression{}
+		}
+		s.scopes[spec.Name] = scope
+	}
+	attributes, err := attributesOf(one)
+	if err != nil {
+		return false, false, err
+	}
+	in, err = scope.Holds(&attribute.Subject{Source: one.Source, Key: one.Key, Enabled: one.Enabled,
+		Groups: groupNames(one), Attributes: attributes})
+	return in && err == nil, err == nil, nil
+}
+
+func attributesOf(one ledger.BoundIdentity) (attributes map[string]any, err error) {
+	if len(one.Attributes) > 0 {
+		err = json.Unmarshal(one.Attributes, &attributes)
+	}
+	if err != nil {
+		err = fmt.Errorf("the ledger's attributes of %s cannot be read: %w", one.Ref(), err)
+	}
+	return attributes, err
+}
+
+// groupNames are the names of the groups that somebody is in, as the source has them.
+func groupNames(one ledger.BoundIdentity) []string {
+	names := make([]string, len(one.Groups))
+	for i, g := range one.Groups {
+		names[i] = strings.TrimPrefix(g.Name, one.Source+":")
+	}
+	return names
+}
+
+// identityOf is what is known of somebody in a source. Of a source that proves nothing about who is missing, nobody is
+// known to be gone.
+func (p *Provisioner) identityOf(one ledger.BoundIdentity) (identity.Identity, error) {
+	attributes, err := attributesOf(one)
+	if err != nil {
+		return identity.Identity{}, err
+	}
+	i := identity.Identity{Ref: identity.Ref{Source: one.Source, Key: one.Key}, Since: one.Since,
+		Groups: groupNames(one), Attributes: attributes}
+	spec := p.Policy.Source(one.Source)
+	in, known, err := p.inScope(spec, one)
+	switch {
+	case err != nil:
+		return i, err
+	case one.State == ledger.StateGone:
+		i.Presence = identity.Gone
+	case one.State == ledger.StateOutOfScope:
+		i.Presence = identity.OutOfScope
+	case !known:
+		i.Presence = identity.Unknown
+	case one.Enabled != nil && !*one.Enabled:
+		i.Presence = identity.Disabled
+	case !in:
+		i.Presence = identity.OutOfScope
+	default:
+		i.Presence = identity.Enabled
+	}
+	if p.doubted[one.Source] && (i.Presence == identity.Gone || i.Presence == identity.OutOfScope) {
+		i.Presence = identity.Unknown
+	}
+	return i, nil
+}
+
+// Candidate is somebody of a provision, and all that decides about them.
+type Candidate struct {
+	identity.Person
+	Lead identity.Ref // the identity of the page by which they are met: once, whatever other identities they have
+}
+
+// Candidates reads a page of the identities of a provision and joins them to people; with refs, only those identities.
+// next is the last identity of the page; zero at the end.
+func (p *Provisioner) Candidates(ctx context.Context, after ledger.Ref, refs []ledger.Ref) (people []Candidate,
+	next ledger.Ref, err error) {
+	page, err := p.Ledger.IdentityPage(ctx, p.Org, ledger.IdentityQuery{Provision: p.Spec.Name,
+		Directory: p.Spec.Directory.ID, Sources: p.Spec.From, After: after, Only: refs})
+	if err != nil || len(page.Identities) == 0 {
+		return nil, ledger.Ref{}, err
+	}
+	j := &joiner{Provisioner: p, page: page, all: slices.Concat(page.Identities, page.Related),
+		records: map[string]string{}, wanted: map[string][]ledger.Ref{}}
+	for _, b := range page.Bindings {
+		if !b.Unexplained {
+			j.records[b.Ref().String()] = b.Record
+		}
+	}
+	if err := j.readWanted(ctx); err != nil {
+		return nil, ledger.Ref{}, err
+	}
+	if err := j.readAccounts(ctx); err != nil {
+		return nil, ledger.Ref{}, err
+	}
+	for _, one := range page.Identities {
+		candidate, lead, err := j.join(one)
+		if err != nil {
+			return nil, ledger.Ref{}, err
+		}
+		if lead || len(refs) > 0 {
+			people = append(people, candidate)
+		}
+	}
+	if len(refs) == 0 {
+		next = page.Identities[len(page.Identities)-1].Ref()
+	}
+	return people, next, nil
+}
+
+// joiner joins the identities of a page to people.
+type joiner struct {
+	*Provisioner
+	page     ledger.IdentityPage
+	all      []ledger.BoundIdentity
+	records  map[string]string       // record ids, by identity
+	wanted   map[string][]ledger.Ref // whose record should have an address, other than the one that links them
+	accounts []access.Person
+}
+
+// readWanted adds the records that have an address which somebody's record should have, where the policy provisions
+// another address than the one that links.
+func (j *joiner) readWanted(ctx context.Context) error {
+	var addresses []string
+	for _, one := range j.all {
+		known, err := j.identityOf(one)
+		if err != nil {
+			return err
+		}
+		for _, address := range j.Decide.Addresses(identity.Person{Identities: []identity.Identity{known}}) {
+			if !access.SameAddress(address, one.Address) {
+				addresses = append(addresses, address)
+				j.wanted[access.FoldAddress(address)] = append(j.wanted[access.FoldAddress(address)], one.Ref())
+			}
+		}
+	}
+	if len(addresses) == 0 {
+		return nil
+	}
+	found, err := j.Ledger.FindRecords(ctx, j.Org, j.Spec.Directory.ID, ledger.RecordQuery{Addresses: addresses})
+	for _, r := range found {
+		if !slices.ContainsFunc(j.page.Records, func(known ledger.Record) bool { return known.ID == r.ID }) {
+			j.page.Records = append(j.page.Records, r)
+		}
+	}
+	return err
+}
+
+func (j *joiner) readAccounts(ctx context.Context) (err error) {
+	var addresses, ids []string
+	for _, one := range j.all {
+		addresses, ids = append(addresses, one.Address), append(ids, one.Account)
+	}
+	for _, r := range j.page.Records {
+		addresses, ids = append(addresses, r.Address), append(ids, r.Account)
+	}
+	empty := func(s string) bool { return s == "" }
+	j.accounts, err = j.Ledger.PeopleAt(ctx, j.Org, EachOnce(slices.DeleteFunc(addresses, empty)),
+		EachOnce(slices.DeleteFunc(ids, empty)))
+	return err
+}
+
+// same reports whether two identities are the same person's: by what they are bound to, or, in two sources, by their
+// address.
+func (j *joiner) same(a, b ledger.BoundIdentity) bool {
+	ra, rb := j.records[a.Ref().String()], j.records[b.Ref().String()]
+	switch {
+	case a.Ref() == b.Ref():
+		return true
+	case ra != "" && ra == rb, a.Account != "" && a.Account == b.Account:
+		return true
+	case ra != "" && rb != "", a.Account != "" && b.Account != "", a.Source == b.Source:
+		return false
+	}
+	return a.Address != "" && access.SameAddress(a.Address, b.Address)
+}
+
+// join gathers what is known of the person of an identity; lead is false if another identity of theirs comes first.
+func (j *joiner) join(one ledger.BoundIdentity) (c Candidate, lead bool, err error) {
+	c.Lead, lead = identity.Ref{Source: one.Source, Key: one.Key}, true
+	var own []ledger.BoundIdentity
+	for _, other := range j.all {
+		if !j.same(one, other) {
+			continue
+		}
+		own = append(own, other)
+		if other.Source+"\x00"+other.Key < one.Source+"\x00"+one.Key {
+			lead = false
+		}
+	}
+	slices.SortStableFunc(own, func(a, b ledger.BoundIdentity) int {
+		return slices.Index(j.Spec.From, a.Source) - slices.Index(j.Spec.From, b.Source)
+	})
+	addresses := map[string]bool{}
+	for _, i := range own {
+		known, err := j.identityOf(i)
+		if err != nil {
+			return c, false, err
+		}
+		c.Identities = append(c.Identities, known)
+		if i.Address != "" {
+			addresses[access.FoldAddress(i.Address)] = true
+		}
+		for address, refs := range j.wanted {
+			if slices.Contains(refs, i.Ref()) {
+				addresses[address] = true
+			}
+		}
+	}
+	if err := j.addTaken(&c, own, addresses); err != nil {
+		return c, false, err
+	}
+	j.addRecords(&c, own, addresses)
+	return c, lead, nil
+}
+
+// addTaken notes whether another enabled identity has the person's address.
+func (j *joiner) addTaken(c *Candidate, own []ledger.BoundIdentity, addresses map[string]bool) error {
+	for _, other := range j.all {
+		if !addresses[access.FoldAddress(other.Address)] || slices.ContainsFunc(own,
+			func(i ledger.BoundIdentity) bool { return i.Ref() == other.Ref() }) {
+			continue
+		}
+		known, err := j.identityOf(other)
+		if err != nil {
+			return err
+		}
+		c.Taken = c.Taken || known.Presence == identity.Enabled
+	}
+	return nil
+}
+
+// addRecords adds the records that may be the person's, their bindings, and the accounts that matter.
+func (j *joiner) addRecords(c *Candidate, own []ledger.BoundIdentity, addresses map[string]bool) {
+	mine := func(r identity.Ref) bool {
+		return slices.ContainsFunc(c.Identities, func(i identity.Identity) bool { return i.Ref == r })
+	}
+	accounts := map[string]bool{}
+	for _, i := range own {
+		accounts[i.Account] = i.Account != ""
+	}
+	for _, r := range j.page.Records {
+		bound := slices.ContainsFunc(j.page.Bindings, func(b ledger.Binding) bool {
+			return b.Record == r.ID && mine(identity.Ref{Source: b.Source, Key: b.Key})
+		})
+		external := r.External != "" && slices.ContainsFunc(c.Identities,
+			func(i identity.Identity) bool { return i.Key == r.External })
+		if bound || external || addresses[access.FoldAddress(r.Address)] || r.Account != "" && accounts[r.Account] {
+			c.Records = append(c.Records, recordOf(r))
+			accounts[r.Account] = r.Account != ""
+		}
+	}
+	for _, b := range j.page.Bindings {
+		ref := identity.Ref{Source: b.Source, Key: b.Key}
+		if !b.Unexplained && (mine(ref) || slices.ContainsFunc(c.Records,
+			func(r identity.Record) bool { return string(r.ID) == b.Record })) {
+			c.Bindings = append(c.Bindings, identity.Binding{Ref: ref, Record: identity.RecordID(b.Record),
+				Account: identity.AccountID(b.Account)})
+		}
+	}
+	for _, a := range j.accounts {
+		if accounts[a.ID] || addresses[access.FoldAddress(a.Email)] {
+			c.Accounts = append(c.Accounts, accountOf(a))
+		}
+	}
+}
+
+func recordOf(r ledger.Record) identity.Record {
+	values := identity.Values{}
+	for name, value := range r.Values {
+		values[provision.Attribute(name)] = value
+	}
+	return identity.Record{ID: identity.RecordID(r.ID), Account: identity.AccountID(r.Account), External: r.External,
+		Active: r.Active, Values: values, Modified: r.Modified}
+}
+
+func accountOf(p access.Person) identity.Account {
+	a := identity.Account{ID: identity.AccountID(p.ID), Address: p.Email}
+	if p.ClaimStatus != "" {
+		managed := p.ClaimStatus == "managed"
+		a.Managed = &managed
+	}
+	if p.AccountStatus != "" {
+		active := p.AccountStatus == "active"
+		a.Active = &active
+	}
+	return a
+}
+
+// Line is the change that a decision asks for; ok is false if it asks for none now.
+func (p *Provisioner) Line(c Candidate, d identity.Decision) (line access.Change, ok bool) {
+	if d.Action == identity.Keep || d.Due.After(p.Now()) {
+		return line, false
+	}
+	line = access.Change{Person: string(d.Account), Target: access.RecordTarget(p.Spec.Name), State: access.Planned,
+		Sources: []string{c.Lead.String()}, Reasons: []access.Reason{{Kind: access.ReasonIdentity, Name: p.Spec.Name,
+			Source: d.Identity.String()}}}
+	if line.Person == "" {
+		line.Person = c.Lead.String()
+	}
+	for _, e := range d.Edits {
+		line.Edits = append(line.Edits, access.Edit{Attribute: string(e.Attribute), From: e.From, To: e.To})
+		if e.Attribute == provision.Email && e.From == "" {
+			line.Email = e.To
+		}
+	}
+	for _, r := range c.Records {
+		if r.ID == d.Record {
+			line.Email = r.Address()
+		}
+	}
+	switch d.Action {
+	case identity.Create:
+		line.Action = access.Add
+	case identity.Disable:
+		line.Action = access.Remove
+		line.Edits = append(line.Edits, access.Edit{Attribute: activeAttribute, From: "true", To: "false"})
+	case identity.Reactivate:
+		line.Action = access.Update
+		line.Edits = append(line.Edits, access.Edit{Attribute: activeAttribute, From: "false", To: "true"})
+	default:
+		line.Action = access.Update
+	}
+	for _, h := range d.Holds {
+		line.HeldBy = append(line.HeldBy, string(h))
+	}
+	slices.Sort(line.HeldBy)
+	return line, true
+}
+
+// activeAttribute is the attribute by which a record is active or not. The policy never sets it by itself.
+const activeAttribute = "active"
+
+// errNoCandidate is the error for somebody who is in no source of the provision any more.
+var errNoCandidate = errors.New("the identity is in none of the provision's sources")
+
+// Candidate returns one person of a provision, by an identity of theirs.
+func (p *Provisioner) Candidate(ctx context.Context, ref ledger.Ref) (Candidate, error) {
+	found, _, err := p.Candidates(ctx, ledger.Ref{}, []ledger.Ref{ref})
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("%s: %w", ref, errNoCandidate)
+	}
+	if err != nil {
+		return Candidate{}, err
+	}
+	return found[0], nil
+}
+
+// Bind binds a person's identities to a record, and to the account that it is linked to: from then on only ids count.
+// Identities that others stand against stay as they are.
+func (p *Provisioner) Bind(ctx context.Context, of Candidate, record identity.RecordID) error {
+	found, err := p.Ledger.FindRecords(ctx, p.Org, p.Spec.Directory.ID,
+		ledger.RecordQuery{IDs: []string{string(record)}})
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	for _, i := range of.Identities {
+		if i.Presence != identity.Enabled && i.Presence != identity.Disabled {
+			continue
+		}
+		b := ledger.Binding{Source: i.Source, Key: i.Key, Record: string(record), Account: found[0].Account,
+			Address: found[0].Address, By: "provision " + p.Spec.Name}
+		if err := p.Ledger.BindRecords(ctx, p.Org, p.Spec.Name, []ledger.Binding{b}, p.Now()); err != nil &&
+			!errors.Is(err, ledger.ErrBound) {
+			return err
+		}
+		if found[0].Account == "" {
+			continue
+		}
+		b.Record = ""
+		if err := p.Ledger.BindAccounts(ctx, p.Org, []ledger.Binding{b}, p.Now()); err != nil &&
+			!errors.Is(err, ledger.ErrBound) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+// Package sources reads identity providers into the ledger's replica of them, and says who is to be looked at for it.
+// It decides nothing about access, and concludes that somebody is gone only from two complete reads and a look-up.
+package sources
+
+import (
+	"context"
+
+	"github.com/castellan-io/castellan/activities/session"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// Activities read identity sources.
+type Activities struct {
+	env *session.Env
+}
+
+// New returns the activities.
+func New(env *session.Env) *Activities { return &Activities{env} }
+
+// AcceptInput accepts what a suspect read of a source lacks.
+type AcceptInput struct {
+	Org string `json:"org"`
+	messages.AcceptSourceInput
+}
+
+// AcceptSource records that somebody accepts what a suspect read of a source lacks: the next one is believed. A repeat
+// changes nothing. It reports whether there was anything to accept.
+func (a *Activities) AcceptSource(ctx context.Context, in AcceptInput) (accepted bool, err error) {
+	defer session.AutoHeartbeat(ctx)()
+	known, err := a.env.Ledger.Source(ctx, in.Org, in.Source)
+	if err != nil || known.Suspect == "" {
+		return false, err
+	}
+	return true, a.env.Ledger.AcceptSource(ctx, in.Org, in.Source, known.Read, in.By, in.Note, a.env.Now())
+}

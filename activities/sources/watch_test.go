@@ -1,0 +1,197 @@
+package sources_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/activities"
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/sources"
+	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/simulator/cloud"
+	"github.com/castellan-io/castellan/source/file"
+)
+
+// followed is a simulated organization that follows the files of an HR system.
+type followed struct {
+	*activitytest.SimulatedOrg
+	folder string
+	staff  map[string]string   // status by number; the address is <number>@acme.example
+	groups map[string][]string // numbers by name
+}
+
+func start(t *testing.T) *followed {
+	t.Helper()
+	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss"}, Admins: []string{"boss"},
+		Local: []cloud.OrgGroup{{Name: "builders"}}}
+	f := &followed{folder: t.TempDir(), staff: map[string]string{}, groups: map[string][]string{}}
+	for n := range 20 {
+		key := fmt.Sprintf("p%02d", n)
+		file.People = append(file.People, key)
+		f.staff[key] = "active"
+	}
+	f.groups["eng"] = []string{"p00", "p01", "p02", "p03"}
+	f.SimulatedOrg = activitytest.NewOf(t, file)
+	options := f.Options()
+	options.SourceFolders = map[string][]string{activitytest.Org: {f.folder}}
+	f.Acts = activities.New(activities.Options{Options: options})
+	f.Policy = activitytest.Must[reconcile.AdmitResult](f.SimulatedOrg, f.Acts.Reconcile.Admit, f.AdmitIn(fmt.Sprintf(`
+version: 1
+organization: {name: acme, id: %s, key: "env:KEY"}
+sources:
+  - {name: hr, kind: file, folder: %q, groupsFile: groups.csv, key: number, enabled: {column: status, no: [left]}}
+mappings: [{name: builders, from: ["hr:eng"], to: ["group:builders"]}]
+guard: {adopt: auto}
+`, f.Sim.Info().OrgID, f.folder))).Policy
+	f.export()
+	return f
+}
+
+// export writes the files.
+func (f *followed) export() {
+	f.T.Helper()
+	var people, groups strings.Builder
+	people.WriteString("number,email,status\n")
+	for _, key := range slices.Sorted(maps.Keys(f.staff)) {
+		fmt.Fprintf(&people, "%s,%[1]s@acme.example,%s\n", key, f.staff[key])
+	}
+	groups.WriteString("group,key\n")
+	for _, name := range slices.Sorted(maps.Keys(f.groups)) {
+		for _, key := range f.groups[name] {
+			fmt.Fprintf(&groups, "%s,%s\n", name, key)
+		}
+	}
+	require.NoError(f.T, os.WriteFile(filepath.Join(f.folder, "people.csv"), []byte(people.String()), 0o600))
+	require.NoError(f.T, os.WriteFile(filepath.Join(f.folder, "groups.csv"), []byte(groups.String()), 0o600))
+	_, err := file.WriteManifest(f.folder, f.Clock(), "people.csv", "groups.csv")
+	require.NoError(f.T, err)
+}
+
+// read reads the files once.
+func (f *followed) read() sources.WatchResult {
+	f.T.Helper()
+	f.Advance(time.Minute)
+	return activitytest.Must[sources.WatchResult](f.SimulatedOrg, f.Acts.Sources.WatchSource,
+		sources.WatchInput{Org: activitytest.Org, Policy: f.Policy, Source: "hr", Once: true})
+}
+
+// builders are the names of those who are in the group at Atlassian.
+func (f *followed) builders() []string {
+	f.T.Helper()
+	names := []string{}
+	state := f.Sim.State()
+	for _, g := range state.Groups {
+		if g.Name != "builders" {
+			continue
+		}
+		for _, id := range g.Members {
+			i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.AccountID == id })
+			names = append(names, state.People[i].Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestWatchSourceFirst: the first read has everybody looked at, who is then linked by their address and given what
+// their groups give.
+func TestWatchSourceFirst(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	result := f.read()
+	require.Empty(t, result.Source.Problem)
+	require.Equal(t, 20, result.Source.People)
+	require.Contains(t, result.Full, "first time")
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p01", "p02", "p03"}, f.builders())
+	require.Empty(t, f.read().People)
+}
+
+// TestWatchSourceTouches: who joins or leaves a group is looked at; leaving counts after a second complete read.
+func TestWatchSourceTouches(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.read()
+	f.VerifyEverybody()
+	f.groups["eng"] = []string{"p00", "p01", "p02", "p04"}
+	f.export()
+	result := f.read()
+	require.Equal(t, []string{f.account("p04")}, result.People)
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p01", "p02", "p03", "p04"}, f.builders())
+	require.Equal(t, []string{f.account("p03")}, f.read().People)
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p01", "p02", "p04"}, f.builders())
+}
+
+// TestWatchSourceDisabled: who is disabled loses what the source gave after one read and a look-up.
+func TestWatchSourceDisabled(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.read()
+	f.VerifyEverybody()
+	f.staff["p01"] = "left"
+	f.export()
+	require.Equal(t, []string{f.account("p01")}, f.read().People)
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p02", "p03"}, f.builders())
+}
+
+// TestWatchSourceBroken: a file that is not what its manifest says proves nothing.
+func TestWatchSourceBroken(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.read()
+	f.VerifyEverybody()
+	require.NoError(t, os.WriteFile(filepath.Join(f.folder, "people.csv"), []byte("number,email,status\n"), 0o600))
+	result := f.read()
+	require.NotEmpty(t, result.Source.Problem)
+	require.Empty(t, result.People)
+	f.read()
+	f.VerifyEverybody()
+	require.Len(t, f.builders(), 4)
+}
+
+// TestWatchSourceSuspect: a read that lacks too many concludes nothing until somebody accepts it.
+func TestWatchSourceSuspect(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.read()
+	f.VerifyEverybody()
+	f.staff = map[string]string{"p00": "active", "p04": "active"}
+	f.groups["eng"] = []string{"p00", "p04"}
+	f.export()
+	require.Contains(t, f.read().Source.Suspect, "from 20 to 2 people")
+	require.Contains(t, f.read().Source.Suspect, "from 20 to 2 people")
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p01", "p02", "p03", "p04"}, f.builders())
+
+	accept := sources.AcceptInput{Org: activitytest.Org}
+	accept.Source, accept.By = "hr", "bo"
+	require.True(t, activitytest.Must[bool](f.SimulatedOrg, f.Acts.Sources.AcceptSource, accept))
+	f.read()
+	require.Empty(t, f.read().Source.Suspect)
+	gone, err := f.Ledger.IdentityCounts(t.Context(), activitytest.Org)
+	require.NoError(t, err)
+	require.Contains(t, gone, ledger.IdentityCount{Source: "hr", State: ledger.StateGone, Count: 18})
+}
+
+// account is the id of somebody's account.
+func (f *followed) account(name string) string {
+	f.T.Helper()
+	for _, p := range f.Sim.State().People {
+		if p.Name == name {
+			return p.AccountID
+		}
+	}
+	return ""
+}

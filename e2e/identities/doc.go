@@ -1,0 +1,2 @@
+// Package identities tests identity sources from outside, with real processes.
+package identities

@@ -1,0 +1,62 @@
+package messages
+
+import "time"
+
+// SourceStatus is how an identity source stands.
+type SourceStatus struct {
+	Name        string    `json:"name"`
+	Read        time.Time `json:"read,omitzero"` // when it was last read completely
+	People      int       `json:"people"`
+	Groups      int       `json:"groups"`
+	Memberships int       `json:"memberships"`
+	Missing     int       `json:"missing,omitempty"` // people and groups that the last read did not show, not yet proved gone
+	// Problem is why it cannot be read, since Failing; empty while it can.
+	Problem string    `json:"problem,omitempty"`
+	Failing time.Time `json:"failing,omitzero"`
+	// Suspect is why its last read is not believed: nothing that it lacks counts until somebody accepts it.
+	Suspect string `json:"suspect,omitempty"`
+}
+
+// SourceSetting is what the loop needs to know of a source of the policy.
+type SourceSetting struct {
+	Name  string   `json:"name"`
+	Every Duration `json:"every"` // between reads
+}
+
+// AcceptSourceInput is the body of accept-source: what a suspect read lacks counts as missing from then on, as if the
+// source had always been read so.
+type AcceptSourceInput struct {
+	Source string `json:"source"`
+	By     string `json:"by"`
+	Note   string `json:"note,omitempty"`
+}
+
+// ProvisionSetting is what the loop needs to know of a provision of the policy.
+type ProvisionSetting struct {
+	Name string   `json:"name"`
+	From []string `json:"from"` // sources
+}
+
+// ProvisionStatus is how a provision stands.
+type ProvisionStatus struct {
+	Name     string       `json:"name"`
+	Run      string       `json:"run"`              // the last one
+	Done     time.Time    `json:"done,omitzero"`    // when it last went well
+	States   []StateCount `json:"states,omitempty"` // how many people are in which state
+	Findings []string     `json:"findings,omitempty"`
+	Reported int          `json:"reported,omitempty"`
+	Problem  *Problem     `json:"problem,omitempty"`
+}
+
+// StateCount counts people in a state, such as linked.
+type StateCount struct {
+	State string `json:"state"`
+	Count int    `json:"count"`
+}
+
+// PendingProvision is a provision that is due.
+type PendingProvision struct {
+	Name       string   `json:"name"`
+	Why        string   `json:"why"`
+	Identities []string `json:"identities,omitempty"` // "source:key"; none: everybody
+}

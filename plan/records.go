@@ -1,0 +1,77 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy"
+)
+
+// The guard's rules of records in SCIM directories; and RuleAdopt. Beside them stand the reasons of package identity to
+// hold one person's change, whatever the numbers are.
+const (
+	RuleDeactivations = "deactivations" // too many people would be deactivated
+	RuleUnlinkWave    = "unlink-wave"   // too many records have lost their accounts
+)
+
+// RecordStats are the sums of a run over the records of one SCIM directory.
+type RecordStats struct {
+	Provision     string `json:"provision"`
+	Adopted       bool   `json:"adopted"` // its first plan was approved
+	Creations     int    `json:"creations"`
+	Updates       int    `json:"updates"` // and reactivations
+	Deactivations int    `json:"deactivations"`
+	Active        int    `json:"active"`   // active records before the run
+	Window        int    `json:"window"`   // deactivations done within guard.window.days
+	Unlinked      int    `json:"unlinked"` // records that have lost their account since they were last seen with it
+}
+
+// Add counts a line.
+func (s *RecordStats) Add(c access.Change) {
+	switch c.Action {
+	case access.Add:
+		s.Creations++
+	case access.Update:
+		s.Updates++
+	case access.Remove:
+		s.Deactivations++
+	}
+}
+
+// JudgeRecords compares a run over records with the policy's limits, in a fixed order. What it holds waits as one plan.
+func JudgeRecords(p *policy.Policy, s RecordStats) []Verdict {
+	var verdicts []Verdict
+	hold := func(rule string, scope Scope, format string, args ...any) {
+		verdicts = append(verdicts, Verdict{Rule: rule, Scope: scope, Detail: fmt.Sprintf(format, args...)})
+	}
+	everything := Scope{Everything: true}
+	if lines := s.Creations + s.Updates + s.Deactivations; p.Guard.Adopt == policy.AdoptAsk && !s.Adopted && lines > 0 {
+		hold(RuleAdopt, everything, "the first run of provision %s needs consent: it would create %d records, change %d and deactivate %d (guard.adopt is ask)",
+			s.Provision, s.Creations, s.Updates, s.Deactivations)
+	}
+	limit := p.Guard.Deactivations
+	switch sum := s.Window + s.Deactivations; {
+	case s.Deactivations == 0:
+	case s.Deactivations > limit.People:
+		hold(RuleDeactivations, Scope{}, "the run would deactivate %d people; the limit is %d (guard.deactivations.people)",
+			s.Deactivations, limit.People)
+	case s.Deactivations > atLeast && limit.Share.Exceeded(s.Deactivations, s.Active):
+		hold(RuleDeactivations, Scope{}, "the run would deactivate %d of %d people; the limit is %s (guard.deactivations.share)",
+			s.Deactivations, s.Active, limit.Share)
+	case sum > p.Guard.Window.Removals:
+		hold(RuleDeactivations, Scope{}, "%d people were deactivated over %d days and the run would deactivate %d more; the limit is %d (guard.window.removals)",
+			s.Window, p.Guard.Window.Days, s.Deactivations, p.Guard.Window.Removals)
+	}
+	if s.Unlinked > p.Guard.Unlinked.People {
+		hold(RuleUnlinkWave, everything, "%d records have lost their accounts since they were last read; the limit is %d (guard.unlinked.people). Nothing is provisioned until somebody has looked at why",
+			s.Unlinked, p.Guard.Unlinked.People)
+	}
+	return verdicts
+}
+
+// atLeast is how many deactivations a run may make before their share is judged: in a small directory, one leaver is a
+// large share.
+const atLeast = 2
+
+// Holds reports whether a verdict on records holds a line.
+func (v Verdict) Holds(c access.Change) bool { return v.Scope.Everything || c.Action == access.Remove }

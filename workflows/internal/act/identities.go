@@ -1,0 +1,40 @@
+package act
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities/provisioning"
+	"github.com/castellan-io/castellan/activities/sources"
+)
+
+func ReadRecords(ctx workflow.Context, in provisioning.ReadInput) (provisioning.ReadResult, error) {
+	return call[provisioning.ReadResult](ctx, pagedRead, in.Org, "read the records of provision "+in.Provision,
+		activity.Provisioning.ReadRecords, in)
+}
+
+func DecideRecords(ctx workflow.Context, in provisioning.DecideInput) (provisioning.DecideResult, error) {
+	return call[provisioning.DecideResult](ctx, pagedRead, in.Org,
+		fmt.Sprintf("decide people of provision %s, block %d", in.Provision, in.Block), activity.Provisioning.DecideRecords, in)
+}
+
+func JudgeRecords(ctx workflow.Context, in provisioning.JudgeInput) (provisioning.JudgeResult, error) {
+	return call[provisioning.JudgeResult](ctx, pagedRead, in.Org, "let the guard judge provision "+in.Provision,
+		activity.Provisioning.JudgeRecords, in)
+}
+
+func VerifyRecords(ctx workflow.Context, in provisioning.RunInput) (provisioning.VerifyResult, error) {
+	return call[provisioning.VerifyResult](ctx, pagedRead, in.Org, "read back the records of provision "+in.Provision,
+		activity.Provisioning.VerifyRecords, in)
+}
+
+func AcceptSource(ctx workflow.Context, in sources.AcceptInput) error {
+	_, err := call[bool](ctx, statement, in.Org, "accept what source "+in.Source+" shows, by "+in.By,
+		activity.Sources.AcceptSource, in)
+	return err
+}
+
+func WatchSource(ctx workflow.Context, in sources.WatchInput) (sources.WatchResult, error) {
+	return call[sources.WatchResult](ctx, sourceWatch, in.Org, "read source "+in.Source, activity.Sources.WatchSource, in)
+}

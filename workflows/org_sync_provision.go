@@ -1,0 +1,168 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/display"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
+)
+
+// mostIdentities is how many identities are provisioned one by one; if more changed, everybody is looked at.
+const mostIdentities = 200
+
+// provisionsOf returns the provisions that take people from a source.
+func (s *orgSync) provisionsOf(source string) (names []string) {
+	for _, p := range s.Settings.Provisions {
+		if slices.Contains(p.From, source) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// dueProvision has a provision look at identities, or, without any, at everybody.
+func (s *orgSync) dueProvision(name, why string, identities ...string) {
+	s.wake = true
+	i := slices.IndexFunc(s.Pending.Provisions, func(p messages.PendingProvision) bool { return p.Name == name })
+	if i < 0 {
+		s.Pending.Provisions = append(s.Pending.Provisions, messages.PendingProvision{Name: name, Why: why,
+			Identities: identities})
+		i = len(s.Pending.Provisions) - 1
+	} else if p := &s.Pending.Provisions[i]; len(identities) == 0 || len(p.Identities) == 0 {
+		p.Identities = nil
+	} else {
+		p.Identities = merge(p.Identities, identities)
+	}
+	if p := &s.Pending.Provisions[i]; len(p.Identities) > mostIdentities {
+		p.Identities = nil
+	}
+}
+
+// dueEveryProvision has every provision look at everybody.
+func (s *orgSync) dueEveryProvision(why string) {
+	for _, p := range s.Settings.Provisions {
+		s.dueProvision(p.Name, why)
+	}
+}
+
+// provisionDue reports whether a provision may run now: when nothing else runs in the background, and all accounts were
+// seen once.
+func (s *orgSync) provisionDue(ctx workflow.Context) bool {
+	return s.mayStartFull() && s.Policy != "" && s.Paused == nil && !s.applyingPolicy && s.LastFull != nil &&
+		!s.waitsForRenewal(ctx) && !s.sourcesUnread() && s.nextProvision(ctx) >= 0
+}
+
+// nextProvision returns the first provision that is due, or -1. One that had a problem waits for its next attempt.
+func (s *orgSync) nextProvision(ctx workflow.Context) int {
+	return slices.IndexFunc(s.Pending.Provisions, func(p messages.PendingProvision) bool {
+		known := s.provisionStatus(p.Name)
+		return known == nil || kit.RetryDue(known.Problem, workflow.Now(ctx))
+	})
+}
+
+// startProvision starts the run of a provision that is due.
+func (s *orgSync) startProvision(ctx workflow.Context) {
+	i := s.nextProvision(ctx)
+	p := s.Pending.Provisions[i]
+	s.Pending.Provisions = slices.Delete(slices.Clone(s.Pending.Provisions), i, i+1)
+	in := s.newRun(ctx)
+	in.Trigger = p.Why
+	in.Scope = messages.Scope{Kind: messages.ScopeProvision, Provision: p.Name, Identities: p.Identities}
+	s.runInBackground(ctx, in, nil)
+}
+
+func (s *orgSync) provisionStatus(name string) *messages.ProvisionStatus {
+	i := slices.IndexFunc(s.Provisions, func(p messages.ProvisionStatus) bool { return p.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Provisions[i]
+}
+
+// recordProvision records the end of a run of a provision. Its problem is its own: the organization goes on, and the
+// provision is tried again.
+func (s *orgSync) recordProvision(ctx workflow.Context, sum messages.RunSummary) {
+	name := sum.Provision
+	known := s.provisionStatus(name)
+	if known == nil {
+		s.Provisions = append(s.Provisions, messages.ProvisionStatus{Name: name})
+		known = &s.Provisions[len(s.Provisions)-1]
+	}
+	known.Run = sum.Run
+	switch {
+	case sum.Problem != nil:
+		known.Problem = kit.RecordFailure(workflow.Now(ctx), known.Problem, *sum.Problem, loopBackoff)
+		s.dueProvision(name, "again after a problem")
+	case sum.State == messages.RunStopped:
+		s.dueProvision(name, "again, since it was stopped")
+	default:
+		known.Problem, known.Done, known.States = nil, workflow.Now(ctx), sum.States
+		known.Findings, known.Reported = sum.Findings, sum.Reported
+	}
+}
+
+// keepProvisions drops what is known of provisions that the policy does not have any more.
+func (s *orgSync) keepProvisions() {
+	gone := func(name string) bool {
+		return !slices.ContainsFunc(s.Settings.Provisions,
+			func(p messages.ProvisionSetting) bool { return p.Name == name })
+	}
+	s.Provisions = slices.DeleteFunc(s.Provisions, func(p messages.ProvisionStatus) bool { return gone(p.Name) })
+	s.Pending.Provisions = slices.DeleteFunc(s.Pending.Provisions,
+		func(p messages.PendingProvision) bool { return gone(p.Name) })
+}
+
+// provisionRetry returns when a provision that had a problem is tried again; nil: none waits for that.
+func (s *orgSync) provisionRetry() *messages.ProvisionStatus {
+	var first *messages.ProvisionStatus
+	for _, p := range s.Pending.Provisions {
+		known := s.provisionStatus(p.Name)
+		if known != nil && known.Problem != nil && (first == nil || known.Problem.Retry.Before(first.Problem.Retry)) {
+			first = known
+		}
+	}
+	return first
+}
+
+// describeProvisions describes the provisions: how many people are in which state, and what is wrong.
+func (s *orgSync) describeProvisions(page *display.Page) {
+	if len(s.Settings.Provisions) == 0 {
+		return
+	}
+	page.Line("### Provisioning\n")
+	for _, p := range s.Settings.Provisions {
+		known := s.provisionStatus(p.Name)
+		if known == nil {
+			page.Line("- %s: not yet; it begins after the first full verification", p.Name)
+			continue
+		}
+		page.Line("- %s: %s, at %s", p.Name, describeStates(known.States), instant(known.Done))
+		if known.Problem != nil {
+			page.Line("  - **%s** since %s, tried %d times, next at %s: %s", known.Problem.Kind,
+				instant(known.Problem.Since), known.Problem.Tries, instant(known.Problem.Retry), known.Problem.Message)
+		}
+		for _, f := range known.Findings {
+			page.Line("  - %s", f)
+		}
+	}
+	page.Line("\nWho is in which state: %s\n", display.Starter("identities", s.Org))
+}
+
+// describeStates lists how many people are in which state.
+func describeStates(states []messages.StateCount) string {
+	text := ""
+	for _, one := range states {
+		if text != "" {
+			text += ", "
+		}
+		text += fmt.Sprintf("%d %s", one.Count, one.State)
+	}
+	if text == "" {
+		return "nobody"
+	}
+	return text
+}

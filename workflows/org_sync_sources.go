@@ -1,0 +1,203 @@
+package workflows
+
+import (
+	"slices"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities/sources"
+	"github.com/castellan-io/castellan/display"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
+)
+
+// watchSources keeps the replica of each identity source of the policy up to date, with one long activity at a time for
+// each, whose results tell whom to reconcile.
+func (s *orgSync) watchSources(ctx workflow.Context) {
+	for _, one := range s.Settings.Sources {
+		if s.sourceWatches[one.Name] == nil && s.mayWatchSources() {
+			s.watchSource(ctx, one.Name)
+		}
+	}
+}
+
+// mayWatchSources reports whether sources are read now. While paused they are not, since nothing would follow.
+func (s *orgSync) mayWatchSources() bool {
+	return s.Policy != "" && s.Paused == nil && !s.retired() && !s.ending
+}
+
+// sourceSetting returns what the policy in force says of a source; nil if it has none of this name.
+func (s *orgSync) sourceSetting(name string) *messages.SourceSetting {
+	for i := range s.Settings.Sources {
+		if s.Settings.Sources[i].Name == name {
+			return &s.Settings.Sources[i]
+		}
+	}
+	return nil
+}
+
+func (s *orgSync) watchSource(ctx workflow.Context, name string) {
+	watching, stop := workflow.WithCancel(ctx)
+	s.sourceWatches[name] = stop
+	workflow.GoNamed(watching, "watch source "+name, func(ctx workflow.Context) {
+		defer func() {
+			delete(s.sourceWatches, name)
+			s.wake = true
+		}()
+		for tries := 0; ctx.Err() == nil && s.mayWatchSources(); {
+			one := s.sourceSetting(name)
+			if one == nil {
+				return
+			}
+			result, err := act.WatchSource(ctx, sources.WatchInput{Org: s.Org, Policy: s.Policy, Source: name,
+				Every: one.Every, Once: s.sourceStatus(name) == nil || s.readNow[name]})
+			delete(s.readNow, name)
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil {
+				tries = 0
+				s.recordSource(result)
+				continue
+			}
+			tries++
+			s.recordSource(sources.WatchResult{Source: messages.SourceStatus{Name: name, Problem: kit.MessageOf(err),
+				Failing: workflow.Now(ctx)}})
+			kit.AwaitUntil(ctx, workflow.Now(ctx).Add(loopBackoff.After(tries)), "read source "+name+" again after a problem",
+				func() bool { return !s.mayWatchSources() })
+		}
+	})
+}
+
+// restartSourceWatches ends the watches, so that they start again under the policy in force.
+func (s *orgSync) restartSourceWatches() {
+	for _, name := range workflow.DeterministicKeys(s.sourceWatches) {
+		s.sourceWatches[name]()
+	}
+}
+
+// sourceStatus returns what is known of a source; nil: nothing yet.
+func (s *orgSync) sourceStatus(name string) *messages.SourceStatus {
+	i := slices.IndexFunc(s.Sources, func(one messages.SourceStatus) bool { return one.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Sources[i]
+}
+
+// recordSource records what became of a source, and who is to be looked at for it.
+func (s *orgSync) recordSource(r sources.WatchResult) {
+	s.wake = true
+	if known := s.sourceStatus(r.Source.Name); known != nil {
+		if r.Source.Read.IsZero() { // only a problem is known
+			r.Source.Read, r.Source.People, r.Source.Groups = known.Read, known.People, known.Groups
+			r.Source.Memberships = known.Memberships
+			if !known.Failing.IsZero() {
+				r.Source.Failing = known.Failing
+			}
+		}
+		*known = r.Source
+	} else {
+		s.Sources = append(s.Sources, r.Source)
+	}
+	for _, name := range s.provisionsOf(r.Source.Name) {
+		if r.Full != "" {
+			s.dueProvision(name, r.Full)
+		} else if len(r.Identities) > 0 {
+			s.dueProvision(name, "source "+r.Source.Name+" changed", r.Identities...)
+		}
+	}
+	if !s.Adopted {
+		if r.Full != "" {
+			s.requestFull(r.Full, "") // the first plan is to show what the source gives
+		}
+		return
+	}
+	s.touch(r.People)
+	if r.Full != "" {
+		s.requestFull(r.Full, "")
+	}
+}
+
+// sourcesUnread reports whether a source was neither read yet nor found unreadable: a full verification waits for that,
+// so that the first plan is whole.
+func (s *orgSync) sourcesUnread() bool {
+	return slices.ContainsFunc(s.Settings.Sources, func(one messages.SourceSetting) bool {
+		return s.sourceStatus(one.Name) == nil
+	})
+}
+
+// keepSources drops what is known of sources that the policy does not have any more.
+func (s *orgSync) keepSources() {
+	s.Sources = slices.DeleteFunc(s.Sources, func(one messages.SourceStatus) bool {
+		return s.sourceSetting(one.Name) == nil
+	})
+}
+
+// describeSources describes the identity sources: when each was last read completely, and what is wrong with it.
+func (s *orgSync) describeSources(page *display.Page) {
+	if len(s.Settings.Sources) == 0 {
+		return
+	}
+	page.Line("### Identity sources\n")
+	for _, one := range s.Settings.Sources {
+		known := s.sourceStatus(one.Name)
+		switch {
+		case known == nil:
+			page.Line("- %s: is being read for the first time", one.Name)
+			continue
+		case known.Read.IsZero():
+			page.Line("- %s: never read completely", one.Name)
+		default:
+			page.Line("- %s: %d people, %d groups with %d memberships, read completely at %s", one.Name, known.People,
+				known.Groups, known.Memberships, instant(known.Read))
+		}
+		if known.Problem != "" {
+			page.Line("  - **cannot be read** since %s, and nobody counts as gone: %s", instant(known.Failing), known.Problem)
+		}
+		if known.Suspect != "" {
+			page.Line("  - **its last read is not believed:** %s. What it lacks counts once somebody accepts it:", known.Suspect)
+			page.Command(display.Update(messages.OrgSyncID(s.Org), messages.AcceptSource,
+				display.Input{{"source", one.Name}, {"by", messages.You}, {"note", ""}}))
+		}
+		if known.Missing > 0 {
+			page.Line("  - %d that the last read did not show are asked for again before they count as gone", known.Missing)
+		}
+	}
+	page.Line("")
+}
+
+func (s *orgSync) checkAcceptSource(in messages.AcceptSourceInput) error {
+	known := s.sourceStatus(in.Source)
+	switch {
+	case in.By == "":
+		return kit.Refuse("by is missing: say who accepts it")
+	case s.sourceSetting(in.Source) == nil:
+		return kit.Refuse("the policy has no source %s", kit.Bounded(in.Source))
+	case known == nil || known.Suspect == "":
+		return kit.Refuse("nothing of source %s waits to be accepted", in.Source)
+	}
+	return nil
+}
+
+// acceptSource believes what a suspect read lacks. The source is read again at once, and what is missing then is taken
+// for gone as always: after a second read and a look-up, and under the guard.
+func (s *orgSync) acceptSource(ctx workflow.Context, in messages.AcceptSourceInput) (messages.Answer, error) {
+	in.By, in.Note = kit.Bounded(in.By), kit.Bounded(in.Note)
+	if err := s.decider(ctx, in.By, func() error { return s.checkAcceptSource(in) }); err != nil {
+		return messages.Answer{}, err
+	}
+	if err := act.AcceptSource(ctx, sources.AcceptInput{Org: s.Org, AcceptSourceInput: in}); err != nil {
+		return messages.Answer{}, err
+	}
+	if known := s.sourceStatus(in.Source); known != nil {
+		known.Suspect = ""
+	}
+	s.readNow[in.Source] = true
+	if stop := s.sourceWatches[in.Source]; stop != nil {
+		stop()
+	}
+	s.wake = true
+	return messages.Answer{Message: "accepted: source " + in.Source + " is read again now; what it lacks counts as missing, and the guard judges what follows"}, nil
+}

@@ -1,0 +1,113 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/sources"
+	"github.com/castellan-io/castellan/messages"
+)
+
+// sourceLoop is a loop whose policy has the source hr and the provision staff. read plays each read of the source, by
+// its number, beginning with 1; after the last one nothing happens any more.
+type sourceLoop struct {
+	*loop
+	reads   []sources.WatchInput
+	accepts []sources.AcceptInput
+}
+
+func newSourceLoop(t *testing.T, read ...func() (sources.WatchResult, error)) *sourceLoop {
+	t.Helper()
+	s := &sourceLoop{}
+	s.loop = newLoop(t, func(l *loop) {
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in sources.WatchInput) (sources.WatchResult,
+			error) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			s.reads = append(s.reads, in)
+			if n := len(s.reads); n <= len(read) {
+				return read[n-1]()
+			}
+			return sources.WatchResult{}, errors.New("cancelled") // only a test that reads too often comes here
+		}, activity.RegisterOptions{Name: "WatchSource"})
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in sources.AcceptInput) (bool, error) {
+			s.accepts = append(s.accepts, in)
+			return true, nil
+		}, activity.RegisterOptions{Name: "AcceptSource"})
+	})
+	s.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+		result := inForce(in, true)
+		result.Settings.Sources = []messages.SourceSetting{{Name: "hr", Every: messages.Duration(time.Minute)}}
+		result.Settings.Provisions = []messages.ProvisionSetting{{Name: "staff", From: []string{"hr"}}}
+		return result, nil
+	}
+	s.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		sum := ended(in)
+		sum.Provision = in.Scope.Provision
+		if sum.Provision != "" {
+			sum.States = []messages.StateCount{{State: "linked", Count: 7}}
+		}
+		return sum, nil
+	}
+	return s
+}
+
+func wasRead(people ...string) func() (sources.WatchResult, error) {
+	return func() (sources.WatchResult, error) {
+		return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Read: begin, People: 7}, People: people}, nil
+	}
+}
+
+// TestOrgSyncReadsSourcesFirst: the first verification waits for the sources, so that its plan is whole, and
+// provisioning waits for the verification, which shows the accounts.
+func TestOrgSyncReadsSourcesFirst(t *testing.T) {
+	l := newSourceLoop(t, wasRead(), wasRead("p1"))
+	l.at(time.Second, func() {
+		state := l.status()
+		require.Equal(t, "hr", state.Sources[0].Name)
+		require.Equal(t, 7, state.Sources[0].People)
+		require.Contains(t, l.page(), "hr: 7 people")
+		require.Contains(t, l.page(), "staff: 7 linked")
+	})
+	l.start(2 * time.Second)
+	require.True(t, l.reads[0].Once)
+	require.False(t, l.reads[1].Once)
+	require.Equal(t, messages.ScopeFull, l.runs[0].Scope.Kind)
+	require.Equal(t, "staff", l.runs[1].Scope.Provision)
+	require.Equal(t, []string{"p1"}, l.examines[0].Scope.People)
+}
+
+// TestOrgSyncGoesOnWithoutASource: a source that cannot be read is told, and keeps nothing else from going on.
+func TestOrgSyncGoesOnWithoutASource(t *testing.T) {
+	l := newSourceLoop(t, func() (sources.WatchResult, error) {
+		return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Problem: "no route to host",
+			Failing: begin}}, nil
+	})
+	l.at(time.Second, func() {
+		require.NotNil(t, l.status().LastFull)
+		require.Contains(t, l.page(), "no route to host")
+		require.Contains(t, l.page(), "nobody counts as gone")
+	})
+	l.start(2 * time.Second)
+}
+
+// TestOrgSyncAcceptsASuspectRead: somebody accepts what a read lacks; the source is read again at once.
+func TestOrgSyncAcceptsASuspectRead(t *testing.T) {
+	suspect := func() (sources.WatchResult, error) {
+		return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Read: begin, Suspect: "it shrank"}}, nil
+	}
+	l := newSourceLoop(t, suspect, wasRead())
+	refused := l.updateAt(time.Second, messages.AcceptSource, messages.AcceptSourceInput{Source: "payroll", By: "ana"})
+	done := l.updateAt(2*time.Second, messages.AcceptSource, messages.AcceptSourceInput{Source: "hr", By: "ana"})
+	l.start(5 * time.Second)
+	require.ErrorContains(t, refused.rejected, "no source payroll")
+	require.NoError(t, done.err)
+	require.Equal(t, "hr", l.accepts[0].Source)
+}
