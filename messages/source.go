@@ -59,4 +59,7 @@ type PendingProvision struct {
 	Name       string   `json:"name"`
 	Why        string   `json:"why"`
 	Identities []string `json:"identities,omitempty"` // "source:key"; none: everybody
+	// Approved is what is left of a plan that somebody approved: it is written, whatever else is due.
+	Approved *Scope `json:"approved,omitempty"`
+	By       string `json:"by,omitempty"` // who approved it
 }

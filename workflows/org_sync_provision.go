@@ -27,7 +27,9 @@ func (s *orgSync) provisionsOf(source string) (names []string) {
 // dueProvision has a provision look at identities, or, without any, at everybody.
 func (s *orgSync) dueProvision(name, why string, identities ...string) {
 	s.wake = true
-	i := slices.IndexFunc(s.Pending.Provisions, func(p messages.PendingProvision) bool { return p.Name == name })
+	i := slices.IndexFunc(s.Pending.Provisions, func(p messages.PendingProvision) bool {
+		return p.Name == name && p.Approved == nil
+	})
 	if i < 0 {
 		s.Pending.Provisions = append(s.Pending.Provisions, messages.PendingProvision{Name: name, Why: why,
 			Identities: identities})
@@ -71,8 +73,19 @@ func (s *orgSync) startProvision(ctx workflow.Context) {
 	s.Pending.Provisions = slices.Delete(slices.Clone(s.Pending.Provisions), i, i+1)
 	in := s.newRun(ctx)
 	in.Trigger = p.Why
+	if p.Approved != nil {
+		in.Scope, in.Run, in.By = *p.Approved, p.Approved.Run, p.By
+		s.runInBackground(ctx, in, &messages.Job{Scope: in.Scope, By: p.By, Note: p.Why})
+		return
+	}
 	in.Scope = messages.Scope{Kind: messages.ScopeProvision, Provision: p.Name, Identities: p.Identities}
 	s.runInBackground(ctx, in, nil)
+}
+
+// keepApproved keeps what a failed run left of an approved plan: it is tried again when the provision is.
+func (s *orgSync) keepApproved(job messages.Job) {
+	s.Pending.Provisions = append(s.Pending.Provisions, messages.PendingProvision{Name: job.Scope.Provision,
+		Why: job.Note, Approved: &job.Scope, By: job.By})
 }
 
 func (s *orgSync) provisionStatus(name string) *messages.ProvisionStatus {
@@ -118,6 +131,9 @@ func (s *orgSync) keepProvisions() {
 
 // provisionRetry returns when a provision that had a problem is tried again; nil: none waits for that.
 func (s *orgSync) provisionRetry() *messages.ProvisionStatus {
+	if !s.mayStartFull() || s.applyingPolicy || s.LastFull == nil || s.sourcesUnread() {
+		return nil
+	}
 	var first *messages.ProvisionStatus
 	for _, p := range s.Pending.Provisions {
 		known := s.provisionStatus(p.Name)

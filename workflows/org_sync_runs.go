@@ -126,7 +126,9 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 		if job != nil && b.continued && err == nil && sum.State == messages.RunStopped && sum.Problem == nil {
 			s.Pending.Jobs = append([]messages.Job{remainingJob(*job, sum)}, s.Pending.Jobs...)
 		}
-		if job != nil && job.Scope.Kind == messages.ScopeHold && (err != nil || sum.Problem != nil) {
+		if job != nil && job.Scope.Provision != "" && (err != nil || sum.Problem != nil) {
+			s.keepApproved(*job)
+		} else if job != nil && job.Scope.Kind == messages.ScopeHold && (err != nil || sum.Problem != nil) {
 			s.Pending.Jobs = append(s.Pending.Jobs, *job) // what was approved stays approved
 		} else if job != nil && job.Key > 0 {
 			s.outcomes[job.Key] = outcome{sum, err}

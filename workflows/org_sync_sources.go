@@ -90,11 +90,11 @@ func (s *orgSync) sourceStatus(name string) *messages.SourceStatus {
 func (s *orgSync) recordSource(r sources.WatchResult) {
 	s.wake = true
 	if known := s.sourceStatus(r.Source.Name); known != nil {
-		if r.Source.Read.IsZero() { // only a problem is known
-			r.Source.Read, r.Source.People, r.Source.Groups = known.Read, known.People, known.Groups
-			r.Source.Memberships = known.Memberships
-			if !known.Failing.IsZero() {
-				r.Source.Failing = known.Failing
+		if problem := r.Source; problem.Read.IsZero() { // that is all that is known
+			r.Source = *known
+			r.Source.Problem = problem.Problem
+			if known.Failing.IsZero() {
+				r.Source.Failing = problem.Failing
 			}
 		}
 		*known = r.Source

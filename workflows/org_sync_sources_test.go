@@ -103,11 +103,43 @@ func TestOrgSyncAcceptsASuspectRead(t *testing.T) {
 	suspect := func() (sources.WatchResult, error) {
 		return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Read: begin, Suspect: "it shrank"}}, nil
 	}
-	l := newSourceLoop(t, suspect, wasRead())
+	l := newSourceLoop(t, suspect)
 	refused := l.updateAt(time.Second, messages.AcceptSource, messages.AcceptSourceInput{Source: "payroll", By: "ana"})
 	done := l.updateAt(2*time.Second, messages.AcceptSource, messages.AcceptSourceInput{Source: "hr", By: "ana"})
 	l.start(5 * time.Second)
 	require.ErrorContains(t, refused.rejected, "no source payroll")
 	require.NoError(t, done.err)
 	require.Equal(t, "hr", l.accepts[0].Source)
+}
+
+// TestOrgSyncKeepsTryingAProvision: what is wrong with a provision is told, and keeps nothing else from going on; what
+// somebody approved of it is tried again as well, more and more rarely.
+func TestOrgSyncKeepsTryingAProvision(t *testing.T) {
+	l := newSourceLoop(t, wasRead())
+	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		sum := ended(in)
+		if sum.Provision = in.Scope.Provision; sum.Provision != "" {
+			sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: "KeyRefused", Message: "401"}
+		}
+		return sum, nil
+	}
+	l.decide = func(in reconcile.DecideInput) (reconcile.DecideResult, error) {
+		return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Provision: "staff"}}, nil
+	}
+	l.standing.Identity = &messages.Hold{Plan: "sha256:1", Run: "held-run", Provision: "staff"}
+	l.at(20*time.Second, func() {
+		state := l.status()
+		require.Nil(t, state.Problem)
+		require.Equal(t, "KeyRefused", state.Provisions[0].Problem.Kind)
+		require.Contains(t, l.page(), "KeyRefused")
+	})
+	l.start(10 * time.Minute)
+	runs := 0
+	for _, in := range l.runs {
+		if in.Scope.Provision != "" {
+			runs++
+		}
+	}
+	require.GreaterOrEqual(t, runs, 3)
+	require.LessOrEqual(t, runs, 12)
 }
