@@ -40,7 +40,7 @@ func TestGroupsNested(t *testing.T) {
 
 func TestGroupsNestedTooDeep(t *testing.T) {
 	for _, filter := range []string{"(objectClass=groupOfNames)", "(cn=g0)"} {
-		var entries []fakeEntry
+		entries := people(1)
 		for level := range maxDepth + 3 {
 			entries = append(entries, groupOf(fmt.Sprintf("g%d", level), level,
 				fmt.Sprintf("cn=g%d,ou=groups,dc=acme", level+1)))
@@ -156,7 +156,7 @@ func TestGroupsThatAreMalformed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bad := groupOf("dev", 1)
 			bad.attributes[test.attribute] = test.values
-			fake := newFake(t, bad, groupOf("ops", 2))
+			fake := newFake(t, person(9), bad, groupOf("ops", 2))
 			fake.search = func(_ int, q *fakeSearch) bool {
 				for _, entry := range fake.find(q) {
 					q.entry(entry)

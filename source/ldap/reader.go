@@ -57,6 +57,10 @@ func (r *Reader) Read(ctx context.Context, page func(source.Page) error) (source
 	})
 	known := newKnown()
 	err = r.readPeople(ctx, c, known, shown)
+	if err == nil && shown.People() == 0 {
+		err = c.fail(source.ErrIncomplete, "there is nobody at all under %s: see whether the account may see them, and "+
+			"whether the filter is right", r.o.People.Base)
+	}
 	if err == nil && !r.o.Groups.Skip {
 		err = r.readGroups(ctx, c, known, shown)
 	}

@@ -74,11 +74,12 @@ func TestReadShowsPeopleInPages(t *testing.T) {
 	require.Equal(t, 4, fake.count(), "three pages of people, one of groups")
 }
 
-func TestReadOfNobodyIsProof(t *testing.T) {
-	fake := newFake(t)
-	s := readAll(t, fake.options(false))
-	require.Zero(t, s.proof.People)
-	require.NotEmpty(t, s.proof.As)
+// TestReadTakesNobodyForAFault: an account that lost its rights is shown nothing, and no error.
+func TestReadTakesNobodyForAFault(t *testing.T) {
+	fake := newFake(t, groupOf("atl-dev", 1))
+	_, err := read(t, fake.options(false))
+	require.ErrorIs(t, err, source.ErrIncomplete)
+	require.ErrorContains(t, err, "nobody at all")
 }
 
 // TestReadRanges: Active Directory gives the values of an attribute in parts of 1,500.
@@ -136,7 +137,7 @@ func TestReadRangesThatEndEarly(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			fake := newFake(t, adGroup("all", 1, members...))
+			fake := newFake(t, adPerson(0), adGroup("all", 1, members...))
 			fake.values = 1500
 			fake.search = func(_ int, q *fakeSearch) bool {
 				last := slices.Contains(q.attributes, "member;range=3000-*")
@@ -363,7 +364,7 @@ func TestReadEnabled(t *testing.T) {
 }
 
 func TestReadProofNotesWhoReads(t *testing.T) {
-	fake := newFake(t, people(3)...)
+	fake := newFake(t, append(people(3), adPerson(4))...)
 	as := readAll(t, fake.options(false)).proof.As
 	require.Equal(t, as, readAll(t, fake.options(false)).proof.As)
 
