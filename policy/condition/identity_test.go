@@ -197,3 +197,15 @@ func TestConditionsOnIdentitiesNeverGuess(t *testing.T) {
 		}
 	})
 }
+
+func TestListShowsWhoSomebodyIsInSources(t *testing.T) {
+	listed := map[string]condition.FactValue{}
+	for _, f := range sourced().List(noon) {
+		listed[f.Name] = f
+	}
+	require.Equal(t, "true", listed[`identified("corp")`].Value)
+	require.Contains(t, listed[`identified("lab")`].Unknown, "not known who the person is")
+	for name, f := range listed {
+		require.NotContains(t, f.Value, "R&D", "%s: what a source says is shown only by the conditions that ask", name)
+	}
+}

@@ -3,6 +3,7 @@ package condition
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ type FactValue struct {
 	Unknown string `json:"unknown,omitempty"` // why it is not known
 }
 
-// List returns every fact at an instant, by name.
+// List returns every fact at an instant, by name, and in which identity sources the person is somebody.
 func (f Facts) List(now time.Time) []FactValue {
 	s := f.Ask(now, Constants{})
 	var all []FactValue
@@ -35,6 +36,15 @@ func (f Facts) List(now time.Time) []FactValue {
 			sorted := slices.Clone(v)
 			slices.Sort(sorted)
 			one.Value = strings.Join(sorted, ", ")
+		}
+		all = append(all, one)
+	}
+	for _, is := range f.Identities {
+		one := FactValue{Name: fmt.Sprintf("identified(%q)", is.Source)}
+		if identified, err := s.identified(is.Source); err != nil {
+			one.Unknown = err.Error()
+		} else {
+			one.Value = strconv.FormatBool(identified)
 		}
 		all = append(all, one)
 	}
