@@ -28,7 +28,9 @@ func TestReadHoldsNothingWithoutEnd(t *testing.T) {
 	require.ErrorIs(t, err, source.ErrMalformed)
 	require.ErrorContains(t, err, "a row is longer")
 
-	write(t, dir, "people.json", `{"people":[{"key":"1"},{"key":"2","attributes":{"a":"`+strings.Repeat("x", 65<<20)+`"}}],"groups":[]}`)
+	t.Cleanup(file.SetMaxItem(1 << 20))
+	long := strings.Repeat("x", 2<<20)
+	write(t, dir, "people.json", `{"people":[{"key":"1"},{"key":"2","attributes":{"a":"`+long+`"}}],"groups":[]}`)
 	declare(t, dir, map[string]int{"people.json": 2})
 	_, err = read(t, file.Options{Root: dir, People: "people.json"})
 	require.ErrorIs(t, err, source.ErrMalformed)

@@ -18,9 +18,11 @@ import (
 
 const (
 	maxHeader = 64 << 10
-	maxRow    = 1 << 20  // bytes of a row of CSV; one that is longer lacks a quotation mark
-	maxItem   = 64 << 20 // bytes of a person or group of JSON
+	maxRow    = 1 << 20 // bytes of a row of CSV; one that is longer lacks a quotation mark
 )
+
+// maxItem bounds the bytes of a person or group of JSON. Tests set less.
+var maxItem = 64 << 20
 
 // portions is a text that is read in portions of bounded size, since one without end would have to be held.
 type portions struct {
