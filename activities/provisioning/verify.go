@@ -19,7 +19,8 @@ type VerifyResult struct {
 	Calls      int `json:"calls"`
 }
 
-// VerifyRecords reads each record that the run wrote once more and compares it. A repeat reads again.
+// VerifyRecords reads each record that the run wrote once more, compares it, and stores the state that its person has
+// now. A repeat reads again.
 //
 // Calls: one for each record.
 func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResult, error) {
@@ -83,10 +84,23 @@ func (v *verification) line(ctx context.Context, c access.Change) error {
 	if err := v.Ledger.SaveRecords(ctx, v.Org, v.Spec.Directory.ID, 0, []ledger.Record{row}, v.Now()); err != nil {
 		return err
 	}
+	if err := v.restate(ctx, refOf(c.Sources[0])); err != nil {
+		return err
+	}
 	if session.Lacks(c.Edits, row) != "" {
 		v.result.Unverified++
 		return nil
 	}
 	v.result.Verified++
 	return v.Ledger.Verified(ctx, v.Org, v.run, []access.Change{c})
+}
+
+// restate stores the state of a person whose record was written: it was decided before that.
+func (v *verification) restate(ctx context.Context, ref ledger.Ref) error {
+	c, err := v.Candidate(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return v.Ledger.SetPersonStates(ctx, v.Org, v.Spec.Name, v.run,
+		[]ledger.ProvisionedState{stateOf(c, v.Decide.Resolve(c.Person, v.Now()))})
 }

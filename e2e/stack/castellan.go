@@ -23,11 +23,12 @@ type Simulator struct {
 	KeyOwner        string `json:"keyOwner"`
 }
 
-// The simulator's keys, and the variable in which a worker finds the organization's, whichever of the tests' it is.
+// The simulator's keys, and the variables in which a worker finds them, whichever of the tests' organizations it is.
 const (
-	OrgKey      = "sim-org-key"
-	SCIMKey     = "sim-scim-key"
-	KeyVariable = "CASTELLAN_KEY_SIM"
+	OrgKey          = "sim-org-key"
+	SCIMKey         = "sim-scim-key"
+	KeyVariable     = "CASTELLAN_KEY_SIM"
+	SCIMKeyVariable = "CASTELLAN_KEY_SIM_SCIM"
 )
 
 // StartSimulator starts the simulator that Build put into bin, with the flags given.
@@ -93,7 +94,8 @@ func StartWorker(bin, dir, ledgerURL, temporal, simulator string, env ...string)
 		"TEMPORAL_ADDRESS="+temporal, "CASTELLAN_ATLASSIAN_URL="+simulator, "CASTELLAN_LEDGER="+ledgerURL,
 		"CASTELLAN_LISTEN=off", "CASTELLAN_LOG_FORMAT=console", "CASTELLAN_DRAIN_TIMEOUT=2s",
 		KeyVariable+"="+OrgKey, "CASTELLAN_KEY_ACME="+OrgKey, "CASTELLAN_SOURCE_FOLDERS=acme="+SourceFolder(dir),
-		"CASTELLAN_SECRETS=acme=env:"+KeyVariable+",campaign=env:"+KeyVariable+",bench=env:"+KeyVariable), env...)
+		SCIMKeyVariable+"="+SCIMKey,
+		"CASTELLAN_SECRETS=acme=env:"+KeyVariable+",acme=env:"+SCIMKeyVariable+",campaign=env:"+KeyVariable+",bench=env:"+KeyVariable), env...)
 	p, err := start(cmd, filepath.Join(dir, "worker.log"))
 	if err != nil {
 		return nil, fmt.Errorf("start the worker: %w", err)
