@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // ReasonKind is the kind of statement by which a person should hold a target.
 type ReasonKind string
@@ -57,6 +60,9 @@ type Edit struct {
 	From      string `json:"from"`
 	To        string `json:"to"`
 }
+
+// String returns the edit in one line: title: "" → "Lead".
+func (e Edit) String() string { return fmt.Sprintf("%s: %q → %q", e.Attribute, e.From, e.To) }
 
 // ChangeState is the state of a change.
 type ChangeState string

@@ -52,8 +52,9 @@ func TestWorkflowIDs(t *testing.T) {
 
 func TestSearchAttributesHaveTheirTypes(t *testing.T) {
 	all := messages.Attributes()
-	require.Len(t, all, 6)
+	require.Len(t, all, 7)
 	require.Equal(t, enumspb.INDEXED_VALUE_TYPE_DATETIME, all["CastellanUntil"])
+	require.Equal(t, enumspb.INDEXED_VALUE_TYPE_KEYWORD_LIST, all["CastellanSource"])
 	for _, name := range []string{"CastellanOrg", "CastellanState", "CastellanTarget", "CastellanPerson",
 		"CastellanCampaign"} {
 		require.Equal(t, enumspb.INDEXED_VALUE_TYPE_KEYWORD, all[name], name)

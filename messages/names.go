@@ -99,7 +99,8 @@ const (
 // LookAt is a signal from AccessReview to OrgSync: verdicts came into force, so look at these people (LookAtSignal).
 const LookAt = "look-at"
 
-// Search attributes, registered by `starter apply`. All are keywords but CastellanUntil, an instant.
+// Search attributes, registered by `starter apply`. All are keywords but CastellanUntil, an instant, and
+// CastellanSource, a list of keywords: see SourceKeyword.
 var (
 	AttributeOrg    = temporal.NewSearchAttributeKeyKeyword("CastellanOrg")
 	AttributeState  = temporal.NewSearchAttributeKeyKeyword("CastellanState")
@@ -108,13 +109,14 @@ var (
 	AttributeUntil  = temporal.NewSearchAttributeKeyTime("CastellanUntil")
 
 	AttributeCampaign = temporal.NewSearchAttributeKeyKeyword("CastellanCampaign")
+	AttributeSource   = temporal.NewSearchAttributeKeyKeywordList("CastellanSource")
 )
 
 // Attributes returns all search attributes with their types, to register them.
 func Attributes() map[string]enumspb.IndexedValueType {
 	all := map[string]enumspb.IndexedValueType{}
 	for _, key := range []temporal.SearchAttributeKey{AttributeOrg, AttributeState, AttributeTarget, AttributePerson,
-		AttributeUntil, AttributeCampaign} {
+		AttributeUntil, AttributeCampaign, AttributeSource} {
 		all[key.GetName()] = key.GetValueType()
 	}
 	return all

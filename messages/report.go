@@ -25,6 +25,9 @@ const (
 	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and compare the tables with it
 )
 
+// LaneIdentity is the lane of what is held of records in SCIM directories.
+const LaneIdentity = "identity"
+
 // ReportInput is a read-only question; the answer is the workflow's result.
 type ReportInput struct {
 	Org    string             `json:"org"`
@@ -34,11 +37,13 @@ type ReportInput struct {
 	Target access.Entitlement `json:"target,omitempty"` // why, foreign, grants: only this one
 	Grant  string             `json:"grant,omitempty"`  // grants: only this request
 	// grants: only those that are not over; review: only what nobody has decided
-	Open   bool            `json:"open,omitempty"`
-	Since  time.Time       `json:"since,omitzero"`   // grant-hours: from here on; default twelve months
-	At     time.Time       `json:"at,omitzero"`      // why: this instant instead of now
-	Run    string          `json:"run,omitempty"`    // plan: the run; empty for the open hold
-	States []string        `json:"states,omitempty"` // plan: only lines in these states
+	Open   bool      `json:"open,omitempty"`
+	Since  time.Time `json:"since,omitzero"`   // grant-hours: from here on; default twelve months
+	At     time.Time `json:"at,omitzero"`      // why: this instant instead of now
+	Run    string    `json:"run,omitempty"`    // plan: the run; empty for the open hold
+	States []string  `json:"states,omitempty"` // plan: only lines in these states
+	// plan, without a run: identity for what is held of records; otherwise what is held of access, or else of records
+	Lane   string          `json:"lane,omitempty"`
 	Policy json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
 	// findings: which report, by default the newest; review, evidence: which review
 	ID       string `json:"id,omitempty"`

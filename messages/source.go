@@ -17,6 +17,30 @@ type SourceStatus struct {
 	Suspect string `json:"suspect,omitempty"`
 }
 
+// The states of a source, as shown in CastellanSource.
+const (
+	SourceOK        = "ok"
+	SourceNeverRead = "never-read" // not read completely yet
+	SourceFailing   = "failing"    // it cannot be read
+	SourceSuspect   = "suspect"    // what its last read lacks is not believed
+)
+
+// State returns the source's state; what keeps it from being read comes first.
+func (s SourceStatus) State() string {
+	switch {
+	case s.Problem != "":
+		return SourceFailing
+	case s.Suspect != "":
+		return SourceSuspect
+	case s.Read.IsZero():
+		return SourceNeverRead
+	}
+	return SourceOK
+}
+
+// SourceKeyword is an entry of CastellanSource: "corp:ok".
+func SourceKeyword(source, state string) string { return source + ":" + state }
+
 // SourceSetting is what the loop needs to know of a source of the policy.
 type SourceSetting struct {
 	Name  string   `json:"name"`

@@ -79,6 +79,49 @@ func TestPrintPlan(t *testing.T) {
 		printed(t, func(w io.Writer) { printPlan(w, messages.ReportAnswer{Message: "nothing is held"}) }))
 }
 
+func TestPrintStatusShowsSourcesAndProvisions(t *testing.T) {
+	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	state := messages.OrgSyncState{
+		Org: "acme", State: messages.StateHeld,
+		Settings: messages.Settings{
+			Sources:    []messages.SourceSetting{{Name: "corp"}, {Name: "hr"}, {Name: "late"}},
+			Provisions: []messages.ProvisionSetting{{Name: "staff"}, {Name: "guests"}},
+		},
+		Sources: []messages.SourceStatus{
+			{Name: "corp", Read: at, People: 7, Groups: 2, Missing: 3, Suspect: "it shrank"},
+			{Name: "hr", Problem: "no route to host", Failing: at},
+		},
+		Provisions: []messages.ProvisionStatus{{Name: "staff", Done: at,
+			States:   []messages.StateCount{{State: "absent", Count: 1}, {State: "linked", Count: 6}},
+			Findings: []string{"duplicate staff: 1 people"},
+			Problem:  &messages.Problem{Kind: "KeyRefused", Message: "make a new key", Since: at, Retry: at}}},
+		Hold: &messages.Hold{Plan: "sha256:a", Adds: 1, People: 1},
+		IdentityHold: &messages.Hold{Plan: "sha256:i", Provision: "staff", Adds: 1, Updates: 2, Removals: 3,
+			Rules: []string{"rebind: 1 changes"}},
+	}
+	text := printed(t, func(w io.Writer) { printStatus(w, state) })
+	for _, want := range []string{
+		"source corp: 7 people, 2 groups, read completely at " + localTime(at),
+		"suspect: it shrank", `--name accept-source --input '{"source":"corp","by":"you@example.com","note":""}'`,
+		"3 that the last read did not show", "source hr: never read completely",
+		"cannot be read since " + localTime(at) + ", and nobody counts as gone: no route to host",
+		"source late: being read for the first time",
+		"provision staff: 1 absent, 6 linked, at " + localTime(at), "KeyRefused: make a new key",
+		"noticed: duplicate staff: 1 people", "provision guests: not yet", "starter identities acme",
+		"1 adds, 0 removals for 1 people\n    plan sha256:a",
+		"of provision staff, 1 records to create, 2 to change, 3 people to deactivate\n    plan sha256:i",
+		"rebind: 1 changes",
+		`--name approve-plan --input '{"plan":"sha256:i","by":"you@example.com"}'`,
+		`--name reject-plan --input '{"plan":"sha256:i","by":"you@example.com"}'`,
+	} {
+		require.Contains(t, text, want)
+	}
+	state.Settings, state.IdentityHold = messages.Settings{}, nil
+	text = printed(t, func(w io.Writer) { printStatus(w, state) })
+	require.NotContains(t, text, "source ")
+	require.NotContains(t, text, "identities")
+}
+
 func TestShowPrintsJSON(t *testing.T) {
 	var out bytes.Buffer
 	s := &session{out: &out, json: true}

@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,122 +15,7 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
-	"github.com/castellan-io/castellan/policy"
 )
-
-func (s *session) plan() *cobra.Command {
-	var held bool
-	var run, after string
-	var file policyFile
-	var states []string
-	var limit int
-	c := &cobra.Command{
-		Use:   "plan FILE | plan --held [ORG] | plan --run RUN [ORG]",
-		Short: "Show what a policy would do, what is held, or what a run did",
-		Long:  "With a policy file: reads the organization as it is now and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
-		Args: func(c *cobra.Command, args []string) (err error) { // checked before connecting to Temporal
-			switch {
-			case len(args) > 1:
-				return usageError(c, "name one policy file, or one organization, not %d", len(args))
-			case held || run != "":
-				return nil
-			case len(args) == 0:
-				return usageError(c, "name a policy file, or --held, or --run RUN")
-			}
-			file, err = readPolicyFile(args[0])
-			if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(args[0], "./") {
-				return usageError(c, "plan takes a policy file, and there is none named %s. Of an organization that runs, `%s` shows what waits for a decision, and `%s` its runs",
-					args[0], display.Starter("plan --held", args[0]), display.Starter("runs", args[0]))
-			}
-			return err
-		},
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			var timed []policy.TimetableEntry
-			in := messages.ReportInput{Kind: messages.ReportPlan, Run: run, States: states, After: after}
-			if held || run != "" {
-				in.Org, err = s.resolveOrg(cmd.Context(), args...)
-			} else {
-				in.Kind, in.Org, in.Policy = messages.ReportPreview, file.policy.Organization.Name, file.source
-				timed = file.policy.Timetable(time.Now(), maxTimesShown)
-			}
-			if err != nil {
-				return err
-			}
-			answer, err := s.askAll(cmd.Context(), in, limit)
-			if err != nil {
-				return err
-			}
-			return s.show(struct {
-				messages.ReportAnswer
-				Times []policy.TimetableEntry `json:"times,omitempty"`
-			}{answer, timed}, func(w io.Writer) {
-				printPlan(w, answer)
-				printTimetable(w, timed)
-			})
-		},
-	}
-	c.Flags().BoolVar(&held, "held", false, "the lines that wait for a decision")
-	c.Flags().StringVar(&run, "run", "", "the lines of this run")
-	c.Flags().StringSliceVar(&states, "state", nil,
-		"only lines in these states, for example observed: what rules that observe would do")
-	c.Flags().IntVar(&limit, "limit", 0, "lines at most; all of them when left out")
-	c.Flags().StringVar(&after, "after", "", "the page after this one: next of the last answer")
-	return c
-}
-
-func printPlan(w io.Writer, answer messages.ReportAnswer) {
-	if answer.Plan == nil {
-		display.Fprintln(w, answer.Message)
-		return
-	}
-	r, c := answer.Plan.Run, answer.Plan.Run.Counts
-	display.Fprintf(w, "run %s (%s, %s), %s\n%d people read: %d adds, %d removals, %d adoptions; %d of them the guard holds\n\n",
-		r.Run, r.Scope, r.Trigger, r.Plan, c.People, c.Adds, c.Removals, c.Adopts, c.Held)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ACTION\tPERSON\tTARGET\tSTATE\tHELD BY\tWHY\tANSWER")
-	for _, l := range answer.Plan.Lines {
-		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), cmp.Or(l.Email, l.Person), l.Target, l.State,
-			strings.Join(l.HeldBy, ","), reasons(l.Reasons), l.Outcome())
-	}
-	_ = table.Flush()
-	if answer.Next != "" {
-		display.Fprintf(w, "\nmore: --after %s\n", display.Safe(display.Quote(answer.Next)))
-	}
-	if len(answer.Plan.Noticed) > 0 {
-		display.Fprintln(w, "\nnoticed:")
-		for _, f := range answer.Plan.Noticed {
-			display.Fprintf(w, "  %s\n", f)
-		}
-	}
-}
-
-// maxTimesShown is how many future times of a schedule are shown.
-const maxTimesShown = 4
-
-// printTimetable prints the next times of the policy's schedules, each in the schedule's own time zone.
-func printTimetable(w io.Writer, all []policy.TimetableEntry) {
-	if len(all) == 0 {
-		return
-	}
-	display.Fprintln(w, "\nnext times:")
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "WHAT\tZONE\tNEXT")
-	for _, t := range all {
-		zone, err := time.LoadLocation(t.Zone)
-		if err != nil {
-			zone = time.UTC
-		}
-		var when []string
-		for _, at := range t.When {
-			when = append(when, at.In(zone).Format("Mon 2006-01-02 15:04 -07:00"))
-		}
-		if len(when) == 0 {
-			when = []string{"never again"}
-		}
-		display.Fprintf(table, "%s\t%s\t%s\n", t.What, t.Zone, strings.Join(when, ", "))
-	}
-	_ = table.Flush()
-}
 
 func reasons(rs []access.Reason) string { return access.ReasonsInWords(rs) }
 
@@ -209,8 +91,10 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 	if p := s.Paused; p != nil {
 		display.Fprintf(w, "  paused by %s: %s\n", p.By, p.Reason)
 	}
-	if s.Hold != nil {
-		printHold(w, s.Org, *s.Hold)
+	for _, h := range []*messages.Hold{s.Hold, s.IdentityHold} {
+		if h != nil {
+			printHold(w, s.Org, *h)
+		}
 	}
 	if r := s.Running; r != nil {
 		display.Fprintf(w, "  running: %s (%s) %s since %s\n", r.Run, r.Trigger, r.State, localTime(r.Started))
@@ -223,6 +107,8 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 	}
 	display.Fprintf(w, "  next full verification: %s; watching: %s, every %s\n  policy: %s\n", localTime(s.NextFull),
 		cmp.Or(s.Feed.Mode, "not yet"), s.Settings.Feed, s.Policy)
+	printSources(w, s)
+	printProvisions(w, s)
 	for _, f := range s.Findings {
 		display.Fprintf(w, "  noticed: %s\n", f)
 	}
@@ -240,8 +126,13 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 }
 
 func printHold(w io.Writer, org string, h messages.Hold) {
-	display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", localTime(h.Opened),
-		h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
+	if h.Provision != "" {
+		display.Fprintf(w, "  held since %s: of provision %s, %d records to create, %d to change, %d people to deactivate\n    plan %s\n",
+			localTime(h.Opened), h.Provision, h.Adds, h.Updates, h.Removals, h.Plan)
+	} else {
+		display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", localTime(h.Opened),
+			h.Adds+h.Adopts, h.Removals, h.People, h.Plan)
+	}
 	for _, r := range h.Rules {
 		display.Fprintf(w, "    %s\n", r)
 	}
@@ -352,15 +243,15 @@ func (s *session) runs() *cobra.Command {
 			}
 			return s.show(answer, func(w io.Writer) {
 				table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(table, "RUN\tSCOPE\tWHY\tSTATE\tPEOPLE\tADDS\tREMOVALS\tDONE\tHELD\tPROBLEM")
+				fmt.Fprintln(table, "RUN\tSCOPE\tWHY\tSTATE\tPEOPLE\tADDS\tUPDATES\tREMOVALS\tDONE\tHELD\tPROBLEM")
 				for _, r := range answer.Runs {
 					problem := ""
 					if r.Problem != nil {
 						problem = r.Problem.Kind
 					}
-					display.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Run, r.Scope, r.Trigger,
-						r.State, r.Counts.People, r.Counts.Adds, r.Counts.Removals, r.Counts.Done,
-						r.Counts.Held, problem)
+					c := r.Counts
+					display.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", r.Run, r.Scope, r.Trigger,
+						r.State, c.People, c.Adds, c.Updates, c.Removals, c.Done, c.Held, problem)
 				}
 				_ = table.Flush()
 			})

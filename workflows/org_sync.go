@@ -82,8 +82,9 @@ type orgSync struct {
 	readNow       map[string]bool                // sources that somebody waits for
 	watching      bool
 	renewal       renewal
-	feedAgain     bool   // try the feed again now: something else has just worked
-	shown         string // the state last shown in the search attributes
+	feedAgain     bool     // try the feed again now: something else has just worked
+	shown         string   // the state last shown in the search attributes
+	shownSources  []string // the same of the identity sources
 
 	endIfRefused bool  // the workflow ends where the first policy is refused
 	refusal      error // of it

@@ -55,6 +55,8 @@ type loop struct {
 	decider    error         // what looking up who decides comes to
 	events     []watchEvent  // what the watches report: the first one, the second one, …; then nothing more
 
+	sourceStates []string // what the workflow list was told of the identity sources, each time
+
 	standing reconcile.StandingResult // what the ledger has of the consent: what the last run that was judged said
 
 	mu       sync.Mutex // activities run beside the workflow
@@ -148,7 +150,12 @@ func newLoop(t *testing.T, more ...func(*loop)) *loop {
 		}
 		return 1000 * time.Hour
 	}).Return(l.playWatch)
-	l.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
+	l.env.OnUpsertTypedSearchAttributes(mock.MatchedBy(func(is temporal.SearchAttributes) bool {
+		if states, has := is.GetKeywordList(messages.AttributeSource); has {
+			l.sourceStates = append(l.sourceStates, strings.Join(states, " "))
+		}
+		return true
+	})).Return(nil).Maybe()
 	return l
 }
 

@@ -13,6 +13,7 @@ func (s *orgSync) show(ctx workflow.Context) {
 	s.recordStuck(ctx)
 	s.State = s.state()
 	workflow.SetCurrentDetails(ctx, s.details())
+	s.showSources(ctx)
 	if s.State == s.shown {
 		return
 	}

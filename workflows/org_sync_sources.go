@@ -135,6 +135,30 @@ func (s *orgSync) keepSources() {
 	})
 }
 
+// showSources updates the search attribute of the identity sources when the state of one changed. An organization
+// without sources never has it.
+func (s *orgSync) showSources(ctx workflow.Context) {
+	var states []string
+	for _, one := range s.Settings.Sources {
+		state := messages.SourceNeverRead
+		if known := s.sourceStatus(one.Name); known != nil {
+			state = known.State()
+		}
+		states = append(states, messages.SourceKeyword(one.Name, state))
+	}
+	if slices.Equal(states, s.shownSources) {
+		return
+	}
+	s.shownSources = states
+	update := messages.AttributeSource.ValueSet(states)
+	if len(states) == 0 {
+		update = messages.AttributeSource.ValueUnset()
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, update); err != nil {
+		s.log.Warn("the states of the sources are not shown in the workflow list", "error", err)
+	}
+}
+
 // describeSources describes the identity sources: when each was last read completely, and what is wrong with it.
 func (s *orgSync) describeSources(page *display.Page) {
 	if len(s.Settings.Sources) == 0 {

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,6 +97,25 @@ func TestOrgSyncGoesOnWithoutASource(t *testing.T) {
 		require.Contains(t, l.page(), "nobody counts as gone")
 	})
 	l.start(2 * time.Second)
+}
+
+// TestOrgSyncListsSourcesByState: the workflow list finds organizations by the states of their sources.
+func TestOrgSyncListsSourcesByState(t *testing.T) {
+	for want, is := range map[string]messages.SourceStatus{
+		"hr:ok":         {Name: "hr", Read: begin, People: 7},
+		"hr:suspect":    {Name: "hr", Read: begin, Suspect: "it shrank"},
+		"hr:failing":    {Name: "hr", Read: begin, Suspect: "it shrank", Problem: "no route to host", Failing: begin},
+		"hr:never-read": {Name: "hr"},
+	} {
+		l := newSourceLoop(t, func() (sources.WatchResult, error) { return sources.WatchResult{Source: is}, nil },
+			func() (sources.WatchResult, error) { return sources.WatchResult{Source: is}, nil })
+		l.start(2 * time.Second)
+		expected := slices.Compact([]string{"hr:never-read", want})
+		require.Equal(t, expected, l.sourceStates[:len(expected)], "only changes are written")
+	}
+	l := newLoop(t)
+	l.start(2 * time.Second)
+	require.Empty(t, l.sourceStates, "an organization without sources says nothing of them")
 }
 
 // TestOrgSyncAcceptsASuspectRead: somebody accepts what a read lacks; the source is read again at once.

@@ -165,7 +165,7 @@ func (a *Activities) runs(ctx context.Context, in messages.ReportInput, answer *
 
 func (a *Activities) planPage(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {
 	if in.Run == "" {
-		hold, err := a.env.Ledger.CurrentHold(ctx, in.Org)
+		hold, err := a.openHold(ctx, in)
 		if errors.Is(err, ledger.ErrNotFound) {
 			answer.Message = "nothing is held; name a run to see its plan (starter runs lists them)"
 			return nil
@@ -204,6 +204,17 @@ func (a *Activities) planPage(ctx context.Context, in messages.ReportInput, answ
 	}
 	answer.Message = fmt.Sprintf("run %s: %d lines shown", in.Run, len(lines))
 	return nil
+}
+
+// openHold returns the hold of the lane that is asked for: that of access, or else that of records, if none is named.
+func (a *Activities) openHold(ctx context.Context, in messages.ReportInput) (ledger.Hold, error) {
+	if in.Lane != messages.LaneIdentity {
+		hold, err := a.env.Ledger.CurrentHold(ctx, in.Org)
+		if !errors.Is(err, ledger.ErrNotFound) {
+			return hold, err
+		}
+	}
+	return a.env.Ledger.CurrentHoldIn(ctx, in.Org, ledger.LaneIdentity)
 }
 
 // mostFound is how many findings of a run a page includes, and how many lines about them.

@@ -46,7 +46,8 @@ func RunMessage(r ledger.Run) messages.RunSummary {
 		Run: r.ID, Trigger: r.Trigger, Scope: r.Scope, By: r.By, State: r.State, Plan: r.Plan, DryRun: r.DryRun,
 		Started: r.Started, Ended: r.Ended, Reported: len(r.Findings),
 		Counts: messages.Counts{
-			People: c.People, Calls: c.Calls, Adds: c.Adds, Removals: c.Removals, Adopts: c.Adopts, Held: c.Held,
+			People: c.People, Calls: c.Calls, Adds: c.Adds, Removals: c.Removals, Adopts: c.Adopts,
+			Updates: c.Updates, Held: c.Held,
 			Suppressed: c.Suppressed, Foreign: c.Foreign, Done: c.Done, Already: c.Already, Shortage: c.Shortage,
 			Refused: c.Refused, Superseded: c.Superseded, Failed: c.Failed, Verified: c.Verified,
 			Unverified: c.Unverified,
