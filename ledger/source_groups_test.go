@@ -79,6 +79,11 @@ func TestConcludeMissingCountsFromTheFirst(t *testing.T) {
 			require.NoError(t, err)
 		}
 		all := keys(1, 2)
+		read(t, l, org, pair, "", minutes(-9))
+		broken(one, -8)
+		read(t, l, org, one, "", minutes(-7))
+		read(t, l, org, one, "", minutes(-6))
+		require.Equal(t, all[:1], conclude(-7), "what a broken read has shown already is saved again")
 		read(t, l, org, pair, "", noon)
 		broken(one, 1)
 		require.Equal(t, all, conclude(60))

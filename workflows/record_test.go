@@ -63,7 +63,7 @@ func TestRecord(t *testing.T) {
 		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant,
 		"blocked grant": playBlockedGrant,
 		"rules":         playRules, "ledger": playLedger, "review": playReview, "review at once": playReviewAtOnce,
-		"ended review": playEndedReviews,
+		"ended review": playEndedReviews, "sources": playSources,
 	} {
 		people := small
 		if strings.Contains(name, "review") {
@@ -82,7 +82,9 @@ type recordedOrg struct {
 	url    string
 	policy func(guard string) json.RawMessage
 	grants string // the policy's section
-	rules  string // the policy's sections rules and governance, or reviews
+	rules  string // the policy's sections rules and governance, or reviews, or sources and provision
+
+	exports string // a folder of files that a source may read
 }
 
 // small is the organization: ten people, two source groups, two targets.
@@ -99,7 +101,7 @@ var small = cloud.OrgFile{
 
 func newRecordedOrg(t *testing.T, temporal client.Client, people cloud.OrgFile) *recordedOrg {
 	t.Helper()
-	r := &recordedOrg{t: t, client: temporal, sim: cloud.New(cloud.Options{})}
+	r := &recordedOrg{t: t, client: temporal, sim: cloud.New(cloud.Options{}), exports: t.TempDir()}
 	require.NoError(t, r.sim.SeedOrg(people))
 	served := httptest.NewServer(r.sim.Handler())
 	t.Cleanup(served.Close)
@@ -110,8 +112,14 @@ func newRecordedOrg(t *testing.T, temporal client.Client, people cloud.OrgFile) 
 	acts := activities.New(activities.Options{
 		Options: session.Options{
 			Ledger: store, AtlassianURL: served.URL + "/admin",
-			Secret:   func(string, string) (string, error) { return cloud.DefaultKey, nil },
-			Temporal: temporal, Notifier: discardNotifier{},
+			Secret: func(_, ref string) (string, error) {
+				if ref == "env:SCIM" {
+					return cloud.DefaultSCIMKey, nil
+				}
+				return cloud.DefaultKey, nil
+			},
+			SourceFolders: map[string][]string{org: {r.exports}},
+			Temporal:      temporal, Notifier: discardNotifier{},
 		},
 		Schedules: temporal,
 	})

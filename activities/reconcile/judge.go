@@ -140,7 +140,7 @@ func (j *judgement) read(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	j.findings = slices.Concat(j.keyFinding(), j.evidence.findings(), named, bound, defaults)
+	j.findings = slices.Concat(j.keyFindings(), j.evidence.findings(), named, bound, defaults)
 	if !j.in.Preview {
 		recent, err := j.recent(ctx, j.Org, j.findings)
 		if err != nil {
@@ -361,16 +361,20 @@ func (s *task) recountTargets(ctx context.Context, b *policy.Bound, stats *plan.
 	return nil
 }
 
-// keyFinding warns of a key that expires soon.
-func (s *task) keyFinding() []access.Finding {
-	expires := s.Policy.Organization.KeyExpires.Time
-	if expires.IsZero() || expires.After(s.Now().Add(keyWarning)) {
-		return nil
+// keyFindings warn of keys that expire soon: the organization's, and those of SCIM directories.
+func (s *task) keyFindings() (found []access.Finding) {
+	warn := func(expires time.Time, what, at string) {
+		if !expires.IsZero() && !expires.After(s.Now().Add(keyWarning)) {
+			found = append(found, access.Finding{Rule: "key-expires", Subject: expires.Format(time.DateOnly),
+				Detail: fmt.Sprintf("%s stops working on that day: make a new one, put it where %[2]s.key points, and set %[2]s.keyExpires anew",
+					what, at)})
+		}
 	}
-	return []access.Finding{{
-		Rule: "key-expires", Subject: expires.Format(time.DateOnly),
-		Detail: "the organization key stops working on that day: make a new one, put it where organization.key points, and set organization.keyExpires anew",
-	}}
+	warn(s.Policy.Organization.KeyExpires.Time, "the organization key", "organization")
+	for _, p := range s.Policy.Provision {
+		warn(p.Directory.KeyExpires.Time, "the key of SCIM directory "+p.Directory.ID, "provision "+p.Name+": directory")
+	}
+	return found
 }
 
 // keyWarning is how long before its expiry the warning about a key begins.

@@ -18,18 +18,19 @@ import (
 
 // bodies are what ops can send to an organization's loop and to a grant, by name.
 var bodies = map[string]any{
-	messages.ApplyPolicy: &messages.PolicyInput{},
-	messages.ApprovePlan: &messages.DecisionInput{},
-	messages.RejectPlan:  &messages.DecisionInput{},
-	messages.SyncNow:     &messages.SyncNowInput{},
-	messages.Pause:       &messages.PauseInput{},
-	messages.Resume:      &messages.ResumeInput{},
-	messages.Undo:        &messages.UndoInput{},
-	messages.Grant:       &messages.GrantInput{},
-	messages.Revoke:      &messages.RevokeInput{},
-	messages.Approve:     &messages.ApprovalInput{},
-	messages.Deny:        &messages.ApprovalInput{},
-	messages.Extend:      &messages.ExtendInput{},
+	messages.ApplyPolicy:  &messages.PolicyInput{},
+	messages.ApprovePlan:  &messages.DecisionInput{},
+	messages.RejectPlan:   &messages.DecisionInput{},
+	messages.SyncNow:      &messages.SyncNowInput{},
+	messages.AcceptSource: &messages.AcceptSourceInput{},
+	messages.Pause:        &messages.PauseInput{},
+	messages.Resume:       &messages.ResumeInput{},
+	messages.Undo:         &messages.UndoInput{},
+	messages.Grant:        &messages.GrantInput{},
+	messages.Revoke:       &messages.RevokeInput{},
+	messages.Approve:      &messages.ApprovalInput{},
+	messages.Deny:         &messages.ApprovalInput{},
+	messages.Extend:       &messages.ExtendInput{},
 }
 
 // reviewBodies are what reviewers and ops can send to a review.

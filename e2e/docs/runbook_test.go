@@ -77,7 +77,7 @@ func known(t *testing.T) shownNames {
 		names{}, names{"Timeout": true, "Error": true}, names{}, names{}, names{}, names{}, names{}, names{},
 		names{}, names{}, names{}, names{}, names{},
 	}
-	for _, folder := range []string{"access", "messages", "policy", "plan", "activities", "workflows"} {
+	for _, folder := range []string{"access", "messages", "policy", "plan", "identity", "activities", "workflows"} {
 		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
@@ -150,6 +150,10 @@ func (v shownNames) constants(folder, doc string, s *ast.ValueSpec) {
 		into = v.changes
 	case kind != nil && kind.Name == "Outcome":
 		into = v.outcomes
+	case folder == "identity" && kind != nil && kind.Name == "Hold":
+		into = v.guard
+	case folder == "identity" && kind != nil && kind.Name == "Finding":
+		into = v.findings
 	case kind != nil:
 		return
 	case folder == "messages" && strings.HasPrefix(doc, "The states of an organization"):
