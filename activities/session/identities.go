@@ -37,7 +37,7 @@ func (s *Session) AddIdentities(ctx context.Context, people []access.Person) err
 		return err
 	}
 	for i := range people {
-		people[i].Identities = nil
+		people[i].Identities = []access.Identity{} // known to be nobody anywhere, as far as the ledger binds them
 		people[i].GroupIDs = slices.DeleteFunc(slices.Clone(people[i].GroupIDs), access.IsSourceGroup)
 		for _, one := range bound[people[i].ID] {
 			if s.Policy.Source(one.Source) == nil {
@@ -176,6 +176,27 @@ func (s *Session) WithSourceGroups(ctx context.Context, groups []access.Group) (
 		}
 	}
 	return groups, nil
+}
+
+// askSources has the policy's conditions take the word of its identity sources on people, but for those that are
+// doubted now.
+func (s *Session) askSources(ctx context.Context) error {
+	if len(s.Policy.SourcesAsked()) == 0 {
+		return nil
+	}
+	doubted, err := s.DoubtedSources(ctx)
+	if err != nil {
+		return err
+	}
+	s.sources = func(name string) error {
+		for _, d := range doubted {
+			if d.Name == name {
+				return fmt.Errorf("what source %s says of people does not count now: %s", name, d.Why)
+			}
+		}
+		return nil
+	}
+	return nil
 }
 
 // DoubtedSources returns the identity sources of the policy whose replica proves nothing about who is missing now, and

@@ -86,7 +86,7 @@ func (s *Session) Bound(o RunOutline) *policy.Bound {
 	for _, key := range o.Acting {
 		acting[key] = true
 	}
-	return b.WithActing(acting)
+	return b.WithActing(acting).WithSources(s.sources)
 }
 
 // ConsentedRules returns the keys of the enforced rules whose changes somebody approved.

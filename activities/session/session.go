@@ -110,10 +110,11 @@ type Session struct {
 	API       *organization.Client
 	Directory string
 	calls     atomic.Int64
-	uses      int           // scarce calls made for the use of apps
-	boundTo   string        // the run of runBound; empty: none
-	runBound  *policy.Bound // the last result of BoundOf
-	saved     time.Time     // when this activity saved or read the outline; zero: not yet
+	uses      int                       // scarce calls made for the use of apps
+	boundTo   string                    // the run of runBound; empty: none
+	runBound  *policy.Bound             // the last result of BoundOf
+	saved     time.Time                 // when this activity saved or read the outline; zero: not yet
+	sources   func(source string) error // whether conditions may take an identity source's word; nil: of none
 
 	scopes map[string]*attribute.Expression // of the sources, once somebody asked
 }
@@ -157,7 +158,10 @@ func (a *Env) Open(ctx context.Context, org, hash string) (*Session, error) {
 			return nil, err
 		}
 	}
-	return s, s.useNames(ctx, known.Policy == hash)
+	if err := s.useNames(ctx, known.Policy == hash); err != nil {
+		return nil, err
+	}
+	return s, s.askSources(ctx)
 }
 
 // Connect returns a session for a policy alone, without a directory if the policy names none.

@@ -23,6 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/provision"
 	"github.com/castellan-io/castellan/simulator/idp"
@@ -344,3 +346,39 @@ type asks time.Duration
 func (a asks) Error() string        { return "slower" }
 func (a asks) Unwrap() error        { return source.ErrRateLimited }
 func (a asks) Pause() time.Duration { return time.Duration(a) }
+
+// TestBoundTakesTheWordOfSourcesThatAreNotDoubted: conditions ask a source once it was read completely, for as long as
+// that is lately enough.
+func TestBoundTakesTheWordOfSourcesThatAreNotDoubted(t *testing.T) {
+	store, err := ledger.Open(t.Context(), "file:"+filepath.Join(t.TempDir(), "ledger.db"))
+	require.NoError(t, err)
+	defer func() { _ = store.Close() }()
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	p, err := policy.Parse("acme.yaml", []byte(`
+version: 1
+organization: {name: acme, id: a1, key: "env:A"}
+sources: [{name: corp, kind: file, folder: /srv/hr, key: number, stale: 1h}]
+mappings: [{name: m, from: [sales], to: ["group:jira"]}]
+rules: [{name: r, when: identified("corp"), notify: [o@acme.example]}]
+`))
+	require.NoError(t, err)
+	ana := []access.Person{{ID: "ana", GroupIDs: []string{}}}
+	answer := func(at time.Time) policy.RuleAnswer {
+		s := Session{Env: NewEnv(Options{Ledger: store, Now: func() time.Time { return at }}), Org: "acme", Policy: p}
+		require.NoError(t, s.askSources(t.Context()))
+		require.NoError(t, s.AddIdentities(t.Context(), ana))
+		known := policy.Known{Now: at, All: true}
+		return s.Bound(RunOutline{}).Resolve(ana[0], known).Rules[0]
+	}
+	read := func(suspect string) {
+		number, err := store.BeginSourceRead(t.Context(), "acme", "corp", now)
+		require.NoError(t, err)
+		require.NoError(t, store.EndSourceRead(t.Context(), "acme", "corp", number, ledger.End{Suspect: suspect}, now))
+	}
+	require.Contains(t, answer(now).Why, "never read completely")
+	read("")
+	require.Equal(t, policy.VerdictNo, answer(now.Add(time.Hour)).Verdict, "nobody there is this person")
+	require.Contains(t, answer(now.Add(2*time.Hour)).Why, "longer ago than 1h")
+	read("it lost half of its people")
+	require.Contains(t, answer(now).Why, "it lost half of its people")
+}
