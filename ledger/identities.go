@@ -267,6 +267,29 @@ func (l *Ledger) Identities(ctx context.Context, org string, refs []Ref) ([]Boun
 	return all, nil
 }
 
+// SourceIdentities returns at most limit identities (1,000 for 0) of a source, by key: those that are an account, those
+// that are none, or all for a nil linked. after is the last key of the page before.
+func (l *Ledger) SourceIdentities(ctx context.Context, org, source string, linked *bool, after string,
+	limit int) ([]Identity, error) {
+	where := `i.org = ? AND i.source = ? AND i.key > ?`
+	switch {
+	case linked == nil:
+	case *linked:
+		where += ` AND ` + accountOf + ` <> ''`
+	default:
+		where += ` AND ` + accountOf + ` = ''`
+	}
+	all, err := l.identities(ctx, org, where+` ORDER BY i.key LIMIT ?`, org, source, after, atMost(limit))
+	return all, reading(err, "the identities of source "+source, org)
+}
+
+// LinkedCount returns how many identities of a source are an account, and how many are none.
+func (l *Ledger) LinkedCount(ctx context.Context, org, source string) (linked, unlinked int, err error) {
+	counts, err := l.counts(ctx, `SELECT CASE WHEN `+accountOf+` <> '' THEN 'linked' ELSE '' END, COUNT(*)
+		FROM identities i WHERE i.org = ? AND i.source = ? GROUP BY 1`, org, source)
+	return counts["linked"], counts[""], reading(err, "how many identities of source "+source+" are accounts", org)
+}
+
 // amongRefs is among for names of identities.
 func amongRefs(columns, org string, refs []Ref) (string, []any) {
 	rows := make([][]any, len(refs))

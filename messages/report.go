@@ -22,6 +22,7 @@ const (
 	ReportReviews    = "reviews"       // access reviews, the newest first
 	ReportReview     = "review"        // the items of one review
 	ReportEvidence   = "evidence"      // the evidence of one review that has ended
+	ReportIdentities = "identities"    // the people of identity sources, with their accounts, records and states
 	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and compare the tables with it
 )
 
@@ -43,8 +44,12 @@ type ReportInput struct {
 	Run    string    `json:"run,omitempty"`    // plan: the run; empty for the open hold
 	States []string  `json:"states,omitempty"` // plan: only lines in these states
 	// plan, without a run: identity for what is held of records; otherwise what is held of access, or else of records
-	Lane   string          `json:"lane,omitempty"`
-	Policy json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
+	Lane string `json:"lane,omitempty"`
+	// identities: only people of this provision, of this source, in this state
+	Provision string          `json:"provision,omitempty"`
+	Source    string          `json:"source,omitempty"`
+	State     string          `json:"state,omitempty"`
+	Policy    json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
 	// findings: which report, by default the newest; review, evidence: which review
 	ID       string `json:"id,omitempty"`
 	Campaign string `json:"campaign,omitempty"` // reviews: only of this one
@@ -76,7 +81,9 @@ type ReportAnswer struct {
 	Items    []access.Item    `json:"items,omitempty"`
 	Evidence *Evidence        `json:"evidence,omitempty"`
 	Ledger   *LedgerCheck     `json:"ledger,omitempty"`
-	Next     string           `json:"next,omitempty"` // pass as after for more
+	People   []PersonState    `json:"people,omitempty"`
+	States   []PeopleCount    `json:"states,omitempty"` // with the first page of people
+	Next     string           `json:"next,omitempty"`   // pass as after for more
 }
 
 // Why explains what one person holds.
@@ -125,6 +132,72 @@ type Explanation struct {
 	Changes  []access.Change   `json:"changes"`           // what would be done; heldBy is what the guard stops
 	Guard    []string          `json:"guard,omitempty"`
 	Rejected []access.Change   `json:"rejected,omitempty"` // what would be done if somebody had not rejected it
+	// Identities are what the person is in identity sources, Records what provisions make of that. Of somebody without
+	// an account there is nothing else.
+	Identities []ExplainedIdentity `json:"identities,omitempty"`
+	Records    []ExplainedRecord   `json:"records,omitempty"`
+}
+
+// The states of people of sources that nothing provisions. Those of a provision are package identity's.
+const (
+	PersonLinked    = "linked"
+	PersonNoAccount = "no account"
+)
+
+// PersonState is how somebody of an identity source stands to their account and their record.
+type PersonState struct {
+	Identity  string `json:"identity,omitempty"`  // "source:key"; "": a record of nobody's
+	Provision string `json:"provision,omitempty"` // "": nothing provisions the source
+	Address   string `json:"address,omitempty"`
+	State     string `json:"state"`
+	Account   string `json:"account,omitempty"` // id
+	Record    string `json:"record,omitempty"`  // id
+	Detail    string `json:"detail,omitempty"`  // what was found, or why there is no account
+}
+
+// PeopleCount counts people in a state.
+type PeopleCount struct {
+	Of    string `json:"of"` // "provision staff", "source corp"
+	State string `json:"state"`
+	Count int    `json:"count"`
+}
+
+// ExplainedIdentity is what an identity source says of a person.
+type ExplainedIdentity struct {
+	Identity string    `json:"identity"` // "source:key"
+	Address  string    `json:"address,omitempty"`
+	State    string    `json:"state"` // in the source: present, missing, gone, outOfScope, and disabled
+	Since    time.Time `json:"since"`
+	Account  string    `json:"account,omitempty"` // id of the account that it is
+	// Linked is since when it is that account, and LinkedBy who decided that, or the address that did.
+	Linked   time.Time `json:"linked,omitzero"`
+	LinkedBy string    `json:"linkedBy,omitempty"`
+	// Attributes are the values for records, by attribute and expression.
+	Attributes []Fact           `json:"attributes,omitempty"`
+	Groups     []ExplainedGroup `json:"groups,omitempty"` // that give something
+	Others     int              `json:"others,omitempty"` // the number of all other groups
+}
+
+// ExplainedGroup is a group of an identity source, and what it gives.
+type ExplainedGroup struct {
+	Group string               `json:"group"`
+	Gives []access.Entitlement `json:"gives"`
+}
+
+// ExplainedRecord is what a provision decides about a person's record.
+type ExplainedRecord struct {
+	Provision string        `json:"provision"`
+	State     string        `json:"state"`
+	Record    string        `json:"record,omitempty"`  // id
+	Account   string        `json:"account,omitempty"` // id of the account that the record is linked to
+	Found     string        `json:"found,omitempty"`   // how: binding, externalId or email
+	Bound     time.Time     `json:"bound,omitzero"`    // since when the identity is bound to the record
+	BoundBy   string        `json:"boundBy,omitempty"`
+	Action    string        `json:"action"`          // of the next run: keep, create, update, deactivate or reactivate
+	Edits     []access.Edit `json:"edits,omitempty"` // what it would write; from is what it would overwrite
+	HeldBy    []string      `json:"heldBy,omitempty"`
+	Due       time.Time     `json:"due,omitzero"` // a leaver's record is deactivated then
+	Notes     []string      `json:"notes,omitempty"`
 }
 
 // Fact is one fact of a person as conditions see it.

@@ -16,7 +16,8 @@ func (s *session) explain() *cobra.Command {
 	var suppose []string
 	c := &cobra.Command{
 		Use: "explain [ORG] PERSON", Short: "Show the whole decision for one person: facts, mappings, rules, grants, and what would be done",
-		Long: "Reads the person from Atlassian and decides as any run would; nothing is written.\n" +
+		Long: "Reads the person from Atlassian and decides as any run would; nothing is written. Somebody of an identity source is\n" +
+			"named by account, or as source:key, for example corp:4711, also before there is an account.\n" +
 			"Each --if assumes something about this person alone, for example: --if 'groups+=it-ops' --if 'now+=30d'\n" +
 			"--if 'title=Engineer'",
 		Args: argCount(1, 2),
@@ -43,6 +44,12 @@ func printExplanation(w io.Writer, x messages.Explanation) {
 	for _, text := range x.Supposed {
 		display.Fprintf(w, "  supposed: %s\n", text)
 	}
+	if len(x.Facts) == 0 && len(x.Identities) > 0 {
+		display.Fprintln(w, "  no account is linked to it, so that only what its sources say is known")
+		printIdentities(w, x.Identities)
+		printRecords(w, x.Records)
+		return
+	}
 	section(w, "facts", func(t io.Writer) { printFacts(t, x.Facts) })
 	for _, group := range []struct {
 		title     string
@@ -53,6 +60,8 @@ func printExplanation(w io.Writer, x messages.Explanation) {
 			section(w, group.title, func(t io.Writer) { printStatements(t, group.all, group.countOnly) })
 		}
 	}
+	printIdentities(w, x.Identities)
+	printRecords(w, x.Records)
 	section(w, "targets", func(t io.Writer) {
 		for _, one := range x.Targets {
 			display.Fprintf(t, "  %s\t%s\t%s\n", one.Target, heldText(one), effectText(one))

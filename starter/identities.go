@@ -2,14 +2,149 @@ package main
 
 import (
 	"cmp"
+	"encoding/csv"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
 
 	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
 )
+
+func (s *session) identities() *cobra.Command {
+	in := messages.ReportInput{Kind: messages.ReportIdentities}
+	var format string
+	c := &cobra.Command{
+		Use: "identities [ORG]", Short: "List the people of identity sources with their accounts, records and states",
+		Long: "Counts the people of each provision by their states, then lists them, one a line: as the provision's last run found\n" +
+			"them. People of sources that nothing provisions are linked, or have no account, with the reason.\n" +
+			"For example: --state email-drift, --state 'no account', --source corp --limit 0 --format csv",
+		Args: func(c *cobra.Command, args []string) error {
+			if format != "" && format != "csv" {
+				return usageError(c, "--format is csv, or left out, not %q", format)
+			}
+			return argCount(0, 1)(c, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if in.Org, err = s.resolveOrg(cmd.Context(), args...); err != nil {
+				return err
+			}
+			answer, err := s.askAll(cmd.Context(), in, in.Limit)
+			if err != nil {
+				return err
+			}
+			if format == "csv" {
+				return writePeople(s.out, answer.People)
+			}
+			return s.show(answer, func(w io.Writer) { printPeople(w, answer) })
+		},
+	}
+	c.Flags().StringVar(&in.Provision, "provision", "", "only people of this provision")
+	c.Flags().StringVar(&in.Source, "source", "", "only people of this identity source")
+	c.Flags().StringVar(&in.State, "state", "", "only people in this state, for example unlinked")
+	c.Flags().IntVar(&in.Limit, "limit", 200, "people at most; 0: all of them")
+	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().StringVar(&format, "format", "", "csv: a table for spreadsheets, without the counts")
+	return c
+}
+
+func printPeople(w io.Writer, answer messages.ReportAnswer) {
+	for _, c := range answer.States {
+		display.Fprintf(w, "%s: %d %s\n", c.Of, c.Count, c.State)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nIDENTITY\tADDRESS\tSTATE\tACCOUNT\tRECORD\tPROVISION\tDETAIL")
+	for _, p := range answer.People {
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(p.Identity, "nobody's record"), p.Address,
+			p.State, p.Account, p.Record, p.Provision, p.Detail)
+	}
+	_ = table.Flush()
+	if answer.Next != "" {
+		display.Fprintf(w, "\nmore: --after %s\n", display.Safe(display.Quote(answer.Next)))
+	}
+}
+
+// writePeople writes people as CSV lines for spreadsheets: no cell is evaluated as a formula.
+func writePeople(w io.Writer, people []messages.PersonState) error {
+	out := csv.NewWriter(w)
+	rows := [][]string{{"identity", "address", "state", "account", "record", "provision", "detail"}}
+	for _, p := range people {
+		row := []string{p.Identity, p.Address, p.State, p.Account, p.Record, p.Provision, p.Detail}
+		for i := range row {
+			row[i] = display.Cell(row[i])
+		}
+		rows = append(rows, row)
+	}
+	return out.WriteAll(rows)
+}
+
+// printIdentities prints what a person is in identity sources.
+func printIdentities(w io.Writer, all []messages.ExplainedIdentity) {
+	for _, i := range all {
+		section(w, "identity "+i.Identity, func(t io.Writer) {
+			display.Fprintf(t, "  in the source\t%s since %s\n", i.State, localTime(i.Since))
+			display.Fprintf(t, "  address\t%s\n", i.Address)
+			if i.Account == "" {
+				display.Fprintf(t, "  account\tnone\n")
+			} else {
+				display.Fprintf(t, "  account\t%s, since %s, by %s\n", i.Account, localTime(i.Linked), i.LinkedBy)
+			}
+			printFacts(t, i.Attributes)
+			for _, g := range i.Groups {
+				display.Fprintf(t, "  group %s\tgives %s\n", g.Group, joined(g.Gives))
+			}
+			if i.Others > 0 {
+				display.Fprintf(t, "  and %d groups that give nothing\n", i.Others)
+			}
+		})
+	}
+}
+
+func joined[T ~string](all []T) string {
+	words := make([]string, len(all))
+	for i, one := range all {
+		words[i] = string(one)
+	}
+	return strings.Join(words, ", ")
+}
+
+// printRecords prints what provisions make of a person, and what the next run would write.
+func printRecords(w io.Writer, all []messages.ExplainedRecord) {
+	for _, r := range all {
+		section(w, "record of provision "+r.Provision, func(t io.Writer) {
+			display.Fprintf(t, "  state\t%s\n", r.State)
+			if r.Record != "" {
+				display.Fprintf(t, "  record\t%s, found by %s\n", r.Record, r.Found)
+				display.Fprintf(t, "  account\t%s\n", cmp.Or(r.Account, "none"))
+			}
+			if !r.Bound.IsZero() {
+				display.Fprintf(t, "  bound\tsince %s, by %s\n", localTime(r.Bound), r.BoundBy)
+			}
+			display.Fprintf(t, "  the next run\t%s\n", r.Action)
+			if !r.Due.IsZero() {
+				display.Fprintf(t, "  not before\t%s\n", localTime(r.Due))
+			}
+			for _, e := range r.Edits {
+				what := "writes"
+				if e.From != "" {
+					what = "overwrites"
+				}
+				display.Fprintf(t, "  %s\t%s\n", what, e)
+			}
+			if len(r.HeldBy) > 0 {
+				display.Fprintf(t, "  the guard would hold it\t%s\n", strings.Join(r.HeldBy, ", "))
+			}
+			for _, n := range r.Notes {
+				display.Fprintf(t, "  noticed\t%s\n", n)
+			}
+		})
+	}
+}
 
 // printSources prints how the identity sources of the policy stand.
 func printSources(w io.Writer, s messages.OrgSyncState) {

@@ -34,7 +34,7 @@ func (s *session) askAll(ctx context.Context, in messages.ReportInput, limit int
 }
 
 func rows(a messages.ReportAnswer) int {
-	n := len(a.Runs) + len(a.Foreign) + len(a.Grants) + len(a.Hours) + len(a.Reviews) + len(a.Items)
+	n := len(a.Runs) + len(a.Foreign) + len(a.Grants) + len(a.Hours) + len(a.Reviews) + len(a.Items) + len(a.People)
 	if a.Plan != nil {
 		n += len(a.Plan.Lines)
 	}
@@ -49,6 +49,7 @@ func join(all *messages.ReportAnswer, page messages.ReportAnswer) {
 		append(all.Grants, page.Grants...)
 	all.Hours, all.Reviews, all.Items = append(all.Hours, page.Hours...), append(all.Reviews, page.Reviews...),
 		append(all.Items, page.Items...)
+	all.People = append(all.People, page.People...)
 	if all.Plan != nil && page.Plan != nil {
 		all.Plan.Lines = append(all.Plan.Lines, page.Plan.Lines...)
 	}

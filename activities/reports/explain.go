@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -47,11 +48,21 @@ func (a *Activities) Explain(ctx context.Context, in messages.ReportInput) (mess
 	if outline.Acting, err = s.ConsentedRules(ctx, enforced); err != nil {
 		return answer, err
 	}
-	read, err := s.ReadNamed(ctx, in.Person)
+	e := explanation{task: s, bound: s.Bound(outline), at: s.Now()}
+	ref, is, err := e.identityNamed(ctx, in.Person)
 	if err != nil {
 		return answer, err
 	}
-	e := explanation{task: s, bound: s.Bound(outline), person: read[0], at: s.Now()}
+	if is && ref.Account == "" {
+		answer.Explain, err = e.explainIdentity(ctx, ref)
+		answer.Message = identityInWords(answer.Explain)
+		return answer, err
+	}
+	read, err := s.ReadNamed(ctx, cmp.Or(ref.Account, in.Person))
+	if err != nil {
+		return answer, err
+	}
+	e.person = read[0]
 	if err := e.suppose(in.If); err != nil {
 		return answer, session.NonRetryable(session.ErrInvalid, err)
 	}
@@ -107,6 +118,9 @@ func (e *explanation) explain(ctx context.Context) (*messages.Explanation, error
 	}
 	e.statements(x, said)
 	e.targets(x, said)
+	if err := e.sources(ctx, x); err != nil {
+		return nil, err
+	}
 	return x, e.changes(ctx, x)
 }
 

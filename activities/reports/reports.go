@@ -32,6 +32,8 @@ func (a *Activities) questionsOfLedger() map[string]session.Question {
 		messages.ReportHours:    a.hours,
 		messages.ReportFindings: a.findings,
 		messages.ReportLedger:   a.checkLedger,
+
+		messages.ReportIdentities: a.identities,
 	}
 }
 
@@ -51,7 +53,7 @@ func (a *Activities) answer(ctx context.Context, in messages.ReportInput) (messa
 	ask, known := a.questions[in.Kind]
 	if !known {
 		return answer, session.NonRetryable(session.ErrUnknown,
-			fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours, reviews, review, evidence and verify-ledger", in.Kind))
+			fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours, reviews, review, evidence, identities and verify-ledger", in.Kind))
 	}
 	err := ask(ctx, in, &answer)
 	return answer, err

@@ -106,11 +106,7 @@ func (s *Session) Link(ctx context.Context, b *policy.Bound, people []access.Per
 				Address: one.Address})
 		}
 	}
-	links, findings := identity.LinkByAddress(candidates, people, func(source string, p access.Person) bool {
-		spec := s.Policy.Source(source)
-		external := b.External(p)
-		return spec != nil && (spec.Link == provision.LinkAny || external != nil && !*external)
-	})
+	links, findings := identity.LinkByAddress(candidates, people, s.MayLink(b))
 	if len(links) == 0 || !save {
 		return findings, nil
 	}
@@ -135,6 +131,14 @@ func (s *Session) Link(ctx context.Context, b *policy.Bound, people []access.Per
 		}
 	}
 	return findings, nil
+}
+
+// MayLink returns what tells whether somebody's address proves enough to link an identity of a source to them.
+func (s *Session) MayLink(b *policy.Bound) func(source string, p access.Person) bool {
+	return func(source string, p access.Person) bool {
+		spec, external := s.Policy.Source(source), b.External(p)
+		return spec != nil && (spec.Link == provision.LinkAny || external != nil && !*external)
+	}
 }
 
 // amongSourceMembers reports whether one of these people is in one of the groups of identity sources.
