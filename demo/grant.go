@@ -22,7 +22,7 @@ const (
 
 // lend makes somebody an organization admin for a minute: requested, approved, given, and removed by itself.
 func (d *demo) lend(ctx context.Context) error {
-	d.out.chapter("5. Femi Berg of operations needs to be an organization admin, for one minute.")
+	d.out.act("Femi Berg of operations needs to be an organization admin, for one minute.")
 	if err := d.ops(ctx, "grant", borrower, string(access.OrgAdmin), "--for", "1m", "--reason",
 		"renew the SSO certificate", "--id", request, "--by", borrower); err != nil {
 		return err

@@ -4,7 +4,8 @@
 // demo`.
 //
 // With --simulator it starts nothing and plays the same story in a running installation whose organizations are that
-// simulator's: `make story` after `make up SIM=1`.
+// simulator's: `make story` after `make up SIM=1`. The act with an LDAP directory is left out, since that directory is
+// in this process, and only a worker of the same machine can read it.
 package main
 
 import (

@@ -26,7 +26,7 @@ var reviewID = campaign + ":" + date
 
 // review lets Wei decide who still needs to administer Jira, and checks that the decisions are carried out.
 func (d *demo) review(ctx context.Context) error {
-	d.out.chapter(fmt.Sprintf("6. An access review. Somebody has made %s a Jira admin by hand; Wei Shah is asked who still needs to be one.", d.hired))
+	d.out.act(fmt.Sprintf("An access review. Somebody has made %s a Jira admin by hand; Wei Shah is asked who still needs to be one.", d.hired))
 	if err := d.makeAdminByHand(ctx); err != nil {
 		return err
 	}

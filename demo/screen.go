@@ -15,6 +15,7 @@ type screen struct {
 	w        io.Writer
 	terminal bool
 	shown    string // the progress shown last
+	acts     int
 }
 
 func newScreen(f *os.File) *screen {
@@ -25,6 +26,12 @@ func newScreen(f *os.File) *screen {
 func (s *screen) say(format string, args ...any) { fmt.Fprintf(s.w, format+"\n", args...) }
 
 func (s *screen) chapter(title string) { s.say("\n── %s\n", title) }
+
+// act begins the next act of the story.
+func (s *screen) act(title string) {
+	s.acts++
+	s.chapter(fmt.Sprintf("%d. %s", s.acts, title))
+}
 
 // step names a step, runs it, and adds how long it took and its result.
 func (s *screen) step(what string, do func() (string, error)) error {

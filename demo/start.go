@@ -14,6 +14,7 @@ import (
 
 	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/simulator/idp/ldap"
 )
 
 const (
@@ -44,6 +45,7 @@ type demo struct {
 	joined  time.Time
 	mail    *stack.Mailbox // receives notices; nil: the simulator does
 	page    string         // address of reviewers' pages; empty when the port was taken
+	corp    *ldap.Server   // an identity source; nil: the worker is elsewhere and cannot reach one
 }
 
 // emptyFolder removes the files of an earlier demo. Until the lock that it returns is closed, no other demo can remove
@@ -123,10 +125,15 @@ func (d *demo) start(ctx context.Context) error {
 	})
 }
 
-// startWorker starts a worker with what the free ports allow: reviewers' pages, and metrics.
+// startWorker starts a worker that may read the LDAP directory, with what the free ports allow: reviewers' pages, and
+// metrics.
 func (d *demo) startWorker() error {
+	env, err := d.openDirectory()
+	if err != nil {
+		return err
+	}
 	d.mail = stack.OpenMailbox()
-	env := d.mail.Env()
+	env = append(env, d.mail.Env()...)
 	if free(reviewPort) {
 		address := "127.0.0.1:" + strconv.Itoa(reviewPort)
 		d.page = "http://" + address
@@ -172,6 +179,9 @@ func (d *demo) stop() {
 	d.Stop()
 	if d.mail != nil {
 		d.mail.Close()
+	}
+	if d.corp != nil {
+		d.corp.Close()
 	}
 }
 

@@ -24,11 +24,14 @@ const (
 	emptied = "eng-core" // the source group that is emptied
 )
 
-// story plays seven acts and checks each against the simulator's state.
+// story plays the acts and checks each against the simulator's state.
 func (d *demo) story(ctx context.Context) error {
 	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.shell)
-	for _, act := range []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.review,
-		d.verifyLedger} {
+	acts := []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.review}
+	if d.corp != nil {
+		acts = append(acts, d.follow)
+	}
+	for _, act := range append(acts, d.verifyLedger) {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -38,7 +41,7 @@ func (d *demo) story(ctx context.Context) error {
 
 // takeOver applies the policy, shows the first plan, consents to it, and waits until it is done.
 func (d *demo) takeOver(ctx context.Context) error {
-	d.out.chapter("1. A policy is applied. Castellan reads everybody and changes nothing: its first plan waits for consent.")
+	d.out.act("A policy is applied. Castellan reads everybody and changes nothing: its first plan waits for consent.")
 	before, err := d.Simulator.State(ctx)
 	if err != nil {
 		return err
@@ -126,7 +129,7 @@ func (d *demo) watchApplying(ctx context.Context, h *messages.Hold) error {
 // join hires somebody: the identity provider creates the person and adds them to one source group.
 func (d *demo) join(ctx context.Context) error {
 	d.hired = "robin.osei@acme.example"
-	d.out.chapter(fmt.Sprintf("2. The identity provider sends a new hire: %s, a member of %s.", d.hired, joins))
+	d.out.act(fmt.Sprintf("The identity provider sends a new hire: %s, a member of %s.", d.hired, joins))
 	idp, err := d.Simulator.SCIM()
 	if err != nil {
 		return err
@@ -165,7 +168,7 @@ func (d *demo) join(ctx context.Context) error {
 
 // leave removes the new hire from the source group: a removal is checked twice before it is written.
 func (d *demo) leave(ctx context.Context) error {
-	d.out.chapter(fmt.Sprintf("3. Robin leaves %s. A removal must stay true for %s (guard.settle) and is read a second time before it is written.", joins, d.policy.Guard.Settle))
+	d.out.act(fmt.Sprintf("Robin leaves %s. A removal must stay true for %s (guard.settle) and is read a second time before it is written.", joins, d.policy.Guard.Settle))
 	idp, err := d.Simulator.SCIM()
 	if err != nil {
 		return err
@@ -227,7 +230,7 @@ func (d *demo) emptyOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.out.chapter(fmt.Sprintf("4. A slip at the identity provider: all %d people are taken out of %s.",
+	d.out.act(fmt.Sprintf("A slip at the identity provider: all %d people are taken out of %s.",
 		len(group.MemberIDs), emptied))
 	if _, err := idp.ReplaceMembers(ctx, group.ID); err != nil {
 		return err
@@ -266,7 +269,7 @@ func (d *demo) emptyOut(ctx context.Context) error {
 }
 
 func (d *demo) verifyLedger(ctx context.Context) error {
-	d.out.chapter("7. Everything above stands in a hash-chained ledger.")
+	d.out.act("Everything above stands in a hash-chained ledger.")
 	if err := d.ops(ctx, "runs", org); err != nil {
 		return err
 	}

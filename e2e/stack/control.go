@@ -110,6 +110,17 @@ func (s *Simulator) Person(ctx context.Context, name string, change map[string]a
 	return s.control(ctx, http.MethodPost, "people/"+url.PathEscape(name), change, nil)
 }
 
+// Login lets somebody log in to an app for the first time: an account is made that no SCIM record is linked to.
+func (s *Simulator) Login(ctx context.Context, email, name, app, site string) error {
+	return s.control(ctx, http.MethodPost, "login",
+		map[string]string{"email": email, "name": name, "app": app, "site": site}, nil)
+}
+
+// Directory returns the organization's SCIM directory with its records, without any lag.
+func (s *Simulator) Directory(ctx context.Context) (d cloud.SCIMDirectory, err error) {
+	return d, s.control(ctx, http.MethodGet, "scim/"+s.SCIMDirectoryID, nil, &d)
+}
+
 // Activity returns when people last used an app of a site.
 func (s *Simulator) Activity(ctx context.Context, app, site string, at time.Time, people ...string) error {
 	return s.control(ctx, http.MethodPost, "activity",
