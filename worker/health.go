@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.temporal.io/sdk/client"
 	temporalotel "go.temporal.io/sdk/contrib/opentelemetry"
+	"go.uber.org/zap"
 
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/ledger"
@@ -25,11 +26,16 @@ import (
 type metrics struct {
 	handler client.MetricsHandler
 	http    http.Handler
+	ledger  *ledgerMetrics
 }
 
-// newMetrics collects the Temporal SDK's metrics for Prometheus.
-func newMetrics() (metrics, error) {
+// newMetrics collects the Temporal SDK's metrics for Prometheus, and numbers from the ledger.
+func newMetrics(log *zap.Logger) (metrics, error) {
 	registry := prometheus.NewRegistry()
+	numbers := &ledgerMetrics{log: log, now: time.Now}
+	if err := registry.Register(numbers); err != nil {
+		return metrics{}, err
+	}
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
 	if err != nil {
 		return metrics{}, err
@@ -45,7 +51,8 @@ func newMetrics() (metrics, error) {
 	return metrics{
 		handler: temporalotel.NewMetricsHandler(temporalotel.MetricsHandlerOptions{Meter: meter,
 			UseMonotonicCounters: true}),
-		http: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		http:   promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		ledger: numbers,
 	}, nil
 }
 

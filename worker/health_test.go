@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/mocks"
+	"go.uber.org/zap"
 
 	"github.com/castellan-io/castellan/config"
 	"github.com/castellan-io/castellan/ledger"
@@ -40,7 +41,7 @@ func (s endpoint) says(t *testing.T, endpoint string, want int, words string) {
 func TestReadinessNeedsLedgerAndTemporalAndLivenessNothing(t *testing.T) {
 	store, err := ledger.Open(t.Context(), "file:"+filepath.Join(t.TempDir(), "ledger.db"))
 	require.NoError(t, err)
-	measured, err := newMetrics()
+	measured, err := newMetrics(zap.NewNop())
 	require.NoError(t, err)
 	var temporalFails error
 	temporal := &mocks.Client{}

@@ -114,6 +114,7 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = p.store.Close() }()
+	p.metrics.ledger.setLedger(p.store)
 	p.health.setNotReady("waiting for Temporal")
 	if p.temporal, p.namespace, err = dial(ctx, log, p.metrics.handler); err != nil {
 		return err
@@ -159,7 +160,7 @@ func newProcess(settings config.Worker, log *zap.Logger) (*process, error) {
 	if p.sources, err = settings.Sources(); err != nil {
 		return nil, err
 	}
-	p.metrics, err = newMetrics()
+	p.metrics, err = newMetrics(log)
 	return p, err
 }
 
