@@ -17,6 +17,8 @@ type Person struct {
 	Bindings   []Binding  // of the identities, and of the records
 	Accounts   []Account  // those that the records are linked to, and that of the wanted address
 	Taken      bool       // another enabled identity has the same wanted address
+	// Unexplained: the ledger's chain does not explain what an identity or a record is bound to. Nothing is decided.
+	Unexplained bool
 }
 
 // Action is what is done to a record.
@@ -67,6 +69,8 @@ const (
 	FindUnlinked   Finding = "unlinked"          // the record lost its account
 	FindDisagree   Finding = "sources-disagree"  // one source says enabled, another disabled; the first is followed
 	FindNewAccount Finding = "relinked"          // the record is linked to another account than before
+	// FindUnexplained: a binding was changed past Castellan
+	FindUnexplained Finding = "identity-unexplained"
 )
 
 // explanations are what the findings and holds mean to people, and what to do.
@@ -82,6 +86,8 @@ var explanations = map[string]string{
 	string(FindUnlinked):   "their record was linked to an account and is not any more",
 	string(FindDisagree):   "one source says that they are enabled, another that they are not; the one that comes first is followed",
 	string(FindNewAccount): "their record is linked to another account than before",
+	string(FindUnexplained): "the ledger's chain does not explain what they are bound to, so that nothing is written for them; " +
+		"see starter verify-ledger",
 
 	string(HoldRebind):       "a known address came under a new key, or somebody else deleted the record",
 	string(HoldEmailChange):  "the address changes by which record and account are linked",
@@ -111,8 +117,9 @@ type Decision struct {
 	Account  AccountID       `json:"account,omitempty"`
 	Identity Ref             `json:"identity,omitzero"` // the one that decides
 	Presence Presence        `json:"presence"`
-	Means    provision.Means `json:"means,omitempty"` // how the record was found
-	Edits    []Edit          `json:"edits,omitempty"` // of Create, Update and Reactivate
+	Means    provision.Means `json:"means,omitempty"`  // how the record was found
+	Former   *Ref            `json:"former,omitempty"` // the identity that the record is bound to, if it is not the person's
+	Edits    []Edit          `json:"edits,omitempty"`  // of Create, Update and Reactivate
 	Holds    []Hold          `json:"holds,omitempty"`
 	Notes    []Note          `json:"notes,omitempty"`
 	// Due is when a leaver's record is to be deactivated; zero: now.
@@ -131,7 +138,7 @@ func (p Provision) Resolve(person Person, now time.Time) Decision {
 		d.note(FindDisagree, fmt.Sprintf("%s is %s, and that source comes first", lead.Ref, presence))
 	}
 	m := p.match(person.Identities, wanted, person.Records, person.Bindings)
-	d.Means = m.Means
+	d.Means, d.Former = m.Means, m.Former
 	d.State = stateOf(m, person.Accounts, presence)
 	if m.Record != nil {
 		d.Record, d.Account = m.Record.ID, m.Record.Account
@@ -140,6 +147,9 @@ func (p Provision) Resolve(person Person, now time.Time) Decision {
 	}
 	d.noteLink(m, person.Bindings)
 	switch {
+	case person.Unexplained:
+		d.Presence = Unknown
+		d.note(FindUnexplained, "what "+lead.Ref.String()+" is bound to was changed past Castellan")
 	case d.State == Duplicate || presence == Enabled && person.Taken:
 		d.State = Duplicate
 		d.note(FindDuplicate, duplicateDetail(m, wanted))
@@ -221,7 +231,7 @@ func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 	switch {
 	case !m.Record.Active:
 		d.Action = Reactivate
-	case len(d.Edits) > 0:
+	case len(d.Edits) > 0, m.Former != nil:
 		d.Action = Update
 	default:
 		return

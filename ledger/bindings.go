@@ -77,6 +77,8 @@ func scanBinding(row scanner) (b Binding, err error) {
 	b.Since = fromInstant(since)
 	if b.Provision != "" {
 		b.Record = bound
+	} else {
+		b.Account = bound // what counts, whatever somebody wrote beside it
 	}
 	return b, err
 }

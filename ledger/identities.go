@@ -326,6 +326,29 @@ func (l *Ledger) UnboundAt(ctx context.Context, org string, addresses []string) 
 	return all, nil
 }
 
+// UnexplainedIdentities returns, by source, of how many identities the chain does not explain which account they are,
+// or that they are none. It reads all bindings.
+func (l *Ledger) UnexplainedIdentities(ctx context.Context, org string) (map[string]int, error) {
+	var keys [][]string
+	err := l.reads.each(ctx, func(row scanner) error {
+		var r Ref
+		err := row.Scan(&r.Source, &r.Key)
+		keys = append(keys, bindingKey("", r))
+		return err
+	}, `SELECT source, key FROM identities WHERE org = ?`, org)
+	var unexplained map[string]bool
+	if err == nil {
+		unexplained, err = l.unexplainedBindings(ctx, org, keys)
+	}
+	counts := map[string]int{}
+	for _, key := range keys {
+		if unexplained[strings.Join(key, "\x00")] {
+			counts[key[1]]++
+		}
+	}
+	return counts, reading(err, "which identities the chain does not explain", org)
+}
+
 // eachState has all states in the form of an index that begins with them.
 const eachState = `state IN ('present', 'missing', 'gone', 'outOfScope')`
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/castellan-io/castellan/access"
 )
@@ -26,7 +27,7 @@ type IdentityPage struct {
 	// Records are those that any of these identities is bound to, or whose account, address or external id is that of
 	// one of them.
 	Records  []Record
-	Bindings []Binding // in the provision: of these identities, and of these records
+	Bindings []Binding // in the provision: of these identities, and of these records; those that are lost, too
 }
 
 // IdentityPage returns the next page, in a bounded number of queries per 500 identities. A page without identities is
@@ -59,7 +60,28 @@ func (r *pageReader) read(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.explainBindings(ctx, r.org, r.page.Bindings)
+	return r.explain(ctx)
+}
+
+// explain notes which bindings the chain does not explain, and adds those that it knows and that are not there.
+func (r *pageReader) explain(ctx context.Context) error {
+	if err := r.explainBindings(ctx, r.org, r.page.Bindings); err != nil {
+		return err
+	}
+	var keys [][]string
+	for _, i := range slices.Concat(r.page.Identities, r.page.Related) {
+		if !r.bound[i.Ref()] {
+			keys = append(keys, bindingKey(r.q.Provision, i.Ref()))
+		}
+	}
+	lost, err := r.unexplainedBindings(ctx, r.org, keys)
+	for _, key := range keys {
+		if lost[strings.Join(key, "\x00")] {
+			r.page.Bindings = append(r.page.Bindings, Binding{Provision: key[0], Source: key[1], Key: key[2],
+				Unexplained: true})
+		}
+	}
+	return err
 }
 
 // next reads the identities of the page, from one source after the other.

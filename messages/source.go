@@ -15,6 +15,7 @@ type SourceStatus struct {
 	Failing time.Time `json:"failing,omitzero"`
 	// Suspect is why its last read is not believed: nothing that it lacks counts until somebody accepts it.
 	Suspect string `json:"suspect,omitempty"`
+	Change  int64  `json:"change,omitempty"` // number of the last change whose people are known
 }
 
 // The states of a source, as shown in CastellanSource.

@@ -33,6 +33,8 @@ type Suspect struct {
 type DoubtedSource struct {
 	Name string `json:"name"`
 	Why  string `json:"why"`
+	// Stale: it was not read for so long that what it last said of somebody may not hold any more.
+	Stale bool `json:"stale,omitempty"`
 }
 
 // RecreatedGroup is a source group that was deleted and recreated with the same name and another id. Its members are

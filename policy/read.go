@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -16,6 +17,10 @@ import (
 // policy reads the file's top level.
 func (r *reader) policy(n *yaml.Node) *Policy {
 	p := &Policy{Guard: DefaultGuard(), Sync: DefaultSync()}
+	required := []string{"version", "organization", "mappings"}
+	if slices.ContainsFunc(n.Content, func(key *yaml.Node) bool { return key.Value == "provision" }) {
+		required = required[:2] // an organization may only provision
+	}
 	r.Object(n, "", strictyaml.Fields{
 		"version":      r.Number(&p.Version, 1, 1),
 		"organization": r.organization(&p.Organization),
@@ -41,7 +46,7 @@ func (r *reader) policy(n *yaml.Node) *Policy {
 		"sync":       r.sync(&p.Sync),
 		"dryRun":     r.Flag(&p.DryRun),
 		"ignore":     strictyaml.Set(r.Reader, &p.Ignore, maxList, glob),
-	}, "version", "organization", "mappings")
+	}, required...)
 	return p
 }
 

@@ -168,6 +168,9 @@ func (s *orgSync) checkDecision(in messages.DecisionInput) error {
 	case !strings.HasPrefix(in.Plan, "sha256:"):
 		return kit.Refuse("plan is missing: give the hash of the held plan, sha256:…, as the status shows it")
 	case s.IdentityHold != nil && s.IdentityHold.Plan == in.Plan:
+	case s.Hold == nil && s.IdentityHold != nil:
+		return kit.Refuse("plan %s is not open; the plan that is held now is %s, of provision %s. Look at it before you decide",
+			in.Plan, s.IdentityHold.Plan, s.IdentityHold.Provision)
 	case s.Hold == nil:
 		return kit.Refuse("plan %s is not open: nothing is held", in.Plan)
 	case s.Hold.Plan != in.Plan:
@@ -221,7 +224,13 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 		return messages.Answer{}, err
 	}
 	if *hold != nil && (*hold).Plan == in.Plan { // unless somebody else decided at the same time
-		*hold, s.Problem = nil, nil
+		*hold = nil
+		if known := s.provisionStatus(result.Hold.Provision); known != nil && known.Problem != nil {
+			known.Problem.Retry = workflow.Now(ctx) // somebody waits for it
+		}
+		if result.Hold.Provision == "" {
+			s.Problem = nil
+		}
 		s.Pending.Jobs = append(s.Pending.Jobs, messages.Job{
 			Scope: messages.Scope{Kind: messages.ScopeHold, Run: result.Hold.Run, Plan: in.Plan,
 				Undo: result.Hold.Undo, Provision: result.Hold.Provision},
@@ -237,6 +246,7 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 	}
 	s.wake = true
 	if result.Hold.Provision != "" {
+		s.dueOtherProvisions(result.Hold.Provision)
 		return messages.Answer{Message: fmt.Sprintf("released: %d records to create, %d to change, %d people to deactivate. Each is decided again before it is written; changes that are no longer called for are left out",
 			result.Hold.Adds, result.Hold.Updates, result.Hold.Removals)}, nil
 	}
@@ -256,6 +266,7 @@ func (s *orgSync) rejectPlan(ctx workflow.Context, in messages.DecisionInput) (m
 		return messages.Answer{}, err
 	}
 	if hold := s.holdOf(in.Plan); *hold != nil && (*hold).Provision != "" {
+		s.dueOtherProvisions((*hold).Provision)
 		*hold, s.wake = nil, true
 		return messages.Answer{Message: fmt.Sprintf(
 			"rejected: the %d changes of records are not made, and not raised again while they stay the same",

@@ -126,7 +126,7 @@ func (s *orgSync) lookUpHold(ctx workflow.Context, b *childRun) {
 	workflow.GoNamed(ctx, "look up the hold", func(ctx workflow.Context) {
 		defer func() { b.lookingUp, s.wake = false, true; end() }()
 		for policy := s.Policy; ; {
-			before, judged := s.Hold, b.verdicts
+			before, records, judged := s.Hold, s.IdentityHold, b.verdicts
 			found, err := act.Standing(ctx, s.Org, b.run)
 			switch {
 			case err != nil:
@@ -135,7 +135,7 @@ func (s *orgSync) lookUpHold(ctx workflow.Context, b *childRun) {
 				return
 			case s.Policy != policy:
 				return
-			case s.Hold == before && b.verdicts == judged:
+			case s.Hold == before && s.IdentityHold == records && b.verdicts == judged:
 				s.Hold, s.Adopted = found.Hold, s.Adopted || found.Adopted
 				s.IdentityHold = found.Identity
 				if s.Running != nil && s.Running.Run == b.run {

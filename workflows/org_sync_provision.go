@@ -51,6 +51,16 @@ func (s *orgSync) dueEveryProvision(why string) {
 	}
 }
 
+// dueOtherProvisions has the others look at everybody once a plan of one was decided: what of them is to be held waited
+// for that.
+func (s *orgSync) dueOtherProvisions(decided string) {
+	for _, p := range s.Settings.Provisions {
+		if p.Name != decided {
+			s.dueProvision(p.Name, "a held plan of provision "+decided+" was decided")
+		}
+	}
+}
+
 // provisionDue reports whether a provision may run now: when nothing else runs in the background, and all accounts were
 // seen once.
 func (s *orgSync) provisionDue(ctx workflow.Context) bool {

@@ -122,6 +122,7 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 		err := b.future.Get(ctx, &sum)
 		_ = workflow.Await(ctx, func() bool { return !b.lookingUp }) // its hold before its end
 		b.over, s.full, s.Running = true, nil, nil
+		sum.Provision = in.Scope.Provision // of a run that failed without a summary, too
 		s.recordRun(ctx, sum, err)
 		if job != nil && b.continued && err == nil && sum.State == messages.RunStopped && sum.Problem == nil {
 			s.Pending.Jobs = append([]messages.Job{remainingJob(*job, sum)}, s.Pending.Jobs...)

@@ -50,12 +50,16 @@ func (s *orgSync) watchSource(ctx workflow.Context, name string) {
 			if one == nil {
 				return
 			}
-			result, err := act.WatchSource(ctx, sources.WatchInput{Org: s.Org, Policy: s.Policy, Source: name,
-				Every: one.Every, Once: s.sourceStatus(name) == nil || s.readNow[name]})
-			delete(s.readNow, name)
-			if ctx.Err() != nil {
-				return
+			in := sources.WatchInput{Org: s.Org, Policy: s.Policy, Source: name, Every: one.Every,
+				Once: s.sourceStatus(name) == nil || s.readNow[name]}
+			if known := s.sourceStatus(name); known != nil {
+				in.After = known.Change
 			}
+			result, err := act.WatchSource(ctx, in)
+			if ctx.Err() != nil {
+				return // whoever waits for a read still does
+			}
+			delete(s.readNow, name)
 			if err == nil {
 				tries = 0
 				s.recordSource(result)

@@ -129,6 +129,7 @@ func TestOrgSyncAcceptsASuspectRead(t *testing.T) {
 	l.start(5 * time.Second)
 	require.ErrorContains(t, refused.rejected, "no source payroll")
 	require.NoError(t, done.err)
+	require.NoError(t, done.rejected)
 	require.Equal(t, "hr", l.accepts[0].Source)
 }
 
@@ -162,4 +163,56 @@ func TestOrgSyncKeepsTryingAProvision(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, runs, 3)
 	require.LessOrEqual(t, runs, 12)
+}
+
+// TestOrgSyncRemembersWhatASourceTold: each watch begins after the last change that the loop was told of, even if a
+// read failed in between; and a problem does not hide that a read is suspect.
+func TestOrgSyncRemembersWhatASourceTold(t *testing.T) {
+	l := newSourceLoop(t, func() (sources.WatchResult, error) {
+		return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Read: begin, Change: 7, Suspect: "it shrank"}}, nil
+	}, func() (sources.WatchResult, error) { return sources.WatchResult{}, errors.New("the worker is gone") })
+	l.at(10*time.Second, func() { require.Equal(t, "it shrank", l.status().Sources[0].Suspect) })
+	l.start(time.Minute)
+	require.Zero(t, l.reads[0].After)
+	for _, in := range l.reads[1:] {
+		require.EqualValues(t, 7, in.After)
+	}
+	require.Greater(t, len(l.reads), 2)
+}
+
+// TestOrgSyncTriesAnApprovedPlanOfRecordsNowAndThen: a problem of a provision is its own. What was approved of it stays
+// approved and is tried again later and later, and the organization goes on.
+func TestOrgSyncTriesAnApprovedPlanOfRecordsNowAndThen(t *testing.T) {
+	l := newSourceLoop(t, wasRead())
+	l.decide = func(in reconcile.DecideInput) (reconcile.DecideResult, error) {
+		return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Adds: 3, Provision: "staff"}}, nil
+	}
+	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		sum := ended(in)
+		if sum.Provision = in.Scope.Provision; sum.Provision != "" {
+			sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: "KeyRefused", Message: "the key is refused"}
+		}
+		return sum, nil
+	}
+	approved := l.updateAt(time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
+	l.at(20*time.Minute, func() {
+		require.Nil(t, l.status().Problem, "the organization goes on")
+		require.Contains(t, l.page(), "the key is refused")
+	})
+	l.startWith(messages.OrgSyncInput{State: &messages.OrgSyncState{Org: org, Policy: "in force", Adopted: true,
+		Settings: messages.Settings{Every: settings.Every,
+			Sources:    []messages.SourceSetting{{Name: "hr", Every: messages.Duration(time.Minute)}},
+			Provisions: []messages.ProvisionSetting{{Name: "staff", From: []string{"hr"}}}},
+		LastFull: &messages.RunSummary{}, NextFull: begin.Add(6 * time.Hour),
+		Sources:      []messages.SourceStatus{{Name: "hr", Read: begin}},
+		IdentityHold: &messages.Hold{Plan: held, Run: "held-run", Provision: "staff"}}}, 21*time.Minute)
+	contains(t, approved.message(t), "3 records to create")
+	tries := 0
+	for _, run := range l.runs {
+		if run.Scope.Kind == messages.ScopeHold {
+			tries++
+		}
+	}
+	require.Greater(t, tries, 1, "what was approved stays approved")
+	require.Less(t, tries, 12)
 }

@@ -141,9 +141,14 @@ func (c *recordChange) write(ctx context.Context, record string) (scim.User, err
 	if c.line.Action == access.Add {
 		return writer.CreateUser(ctx, session.UserOf(c.line.Edits, c.ref.Key))
 	}
-	edits := make([]scim.Edit, len(c.line.Edits))
-	for i, e := range c.line.Edits {
-		edits[i] = scim.Edit{Attribute: scim.Attribute(e.Attribute), From: e.From, To: e.To}
+	var edits []scim.Edit
+	for _, e := range c.line.Edits {
+		if e.Attribute != session.IdentityAttribute {
+			edits = append(edits, scim.Edit{Attribute: scim.Attribute(e.Attribute), From: e.From, To: e.To})
+		}
+	}
+	if len(edits) == 0 {
+		return c.SCIM.User(ctx, record) // only whose it is changes
 	}
 	return writer.PatchUser(ctx, record, edits)
 }
@@ -151,7 +156,10 @@ func (c *recordChange) write(ctx context.Context, record string) (scim.User, err
 // settle records the API's refusal, or leaves the line open for the next attempt.
 func (c *recordChange) settle(ctx context.Context, err error) (ChangeResult, error) {
 	switch {
-	case errors.Is(err, scim.ErrNameTaken), errors.Is(err, scim.ErrNotFound):
+	case errors.Is(err, scim.ErrNameTaken):
+		return c.lines.end(ctx, c.in.Run, c.line, access.Refused,
+			"the directory says that the name is taken, and just before showed no record of that name: one that it does not show stands in the way, or another provider has just made one: "+session.ErrorText(err))
+	case errors.Is(err, scim.ErrNotFound):
 		return c.lines.end(ctx, c.in.Run, c.line, access.Superseded,
 			"the directory changed meanwhile; it is decided again: "+session.ErrorText(err))
 	case errors.Is(err, scim.ErrConflict), errors.Is(err, scim.ErrInvalid):
@@ -164,10 +172,15 @@ func (c *recordChange) settle(ctx context.Context, err error) (ChangeResult, err
 	return ChangeResult{}, c.lines.unsent(ctx, c.in.Run, c.line, session.WrapSCIMError(c.line.Label(), err))
 }
 
-// done binds the person's identities to the record, and ends the line.
+// done binds the person's identities to the record, and ends the line. Somebody approved that a record becomes theirs
+// that was another's, or stands for one that was deleted.
 func (c *recordChange) done(ctx context.Context, of session.Candidate, record identity.RecordID, answer string) (
 	ChangeResult, error) {
-	if err := c.Bind(ctx, of, record); err != nil {
+	bind := c.Bind
+	if slices.Contains(c.line.HeldBy, string(identity.HoldRebind)) {
+		bind = c.Rebind
+	}
+	if err := bind(ctx, of, record); err != nil {
 		return ChangeResult{}, err
 	}
 	return c.lines.end(ctx, c.in.Run, c.line, access.Done, answer)

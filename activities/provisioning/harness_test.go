@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +55,18 @@ func start(t *testing.T, more string) *provisioned {
 		return o.Key, nil
 	}
 	o.Acts = activities.New(activities.Options{Options: options})
+	o.admit(more)
+	o.VerifyEverybody()
+	return o
+}
+
+// admit puts a policy in force: the usual one, with more sections, and with texts replaced by others.
+func (o *provisioned) admit(more string, replace ...string) {
+	o.T.Helper()
+	guard := "guard: {adopt: auto}"
+	if strings.Contains(more, "guard:") {
+		guard = ""
+	}
 	policy := fmt.Sprintf(`
 version: 1
 organization: {name: acme, id: %s, key: "env:KEY"}
@@ -64,13 +78,12 @@ provision:
     directory: {id: %q, key: "env:SCIM"}
     attributes: {userName: email, emails: email, displayName: name, title: title}
 mappings: [{name: builders, from: ["hr:builders"], to: ["group:builders"]}]
-guard: {adopt: auto}
 %s
-`, o.Sim.Info().OrgID, o.Sim.Info().SCIMDirectoryID, more)
+%s
+`, o.Sim.Info().OrgID, o.Sim.Info().SCIMDirectoryID, guard, more)
+	policy = strings.NewReplacer(replace...).Replace(policy)
 	admitted := activitytest.Must[reconcile.AdmitResult](o.SimulatedOrg, o.Acts.Reconcile.Admit, o.AdmitIn(policy))
 	o.Policy = admitted.Policy
-	o.VerifyEverybody()
-	return o
 }
 
 // read stores what a complete read of the source shows.
@@ -162,4 +175,14 @@ func (o *provisioned) states() map[string]string {
 		states[s.Key] = s.State
 	}
 	return states
+}
+
+// patch changes one attribute of a record, as another identity provider does.
+func (o *provisioned) patch(address, attribute, value string) {
+	o.T.Helper()
+	o.Send(http.MethodPatch, "/scim/directory/"+o.Sim.Info().SCIMDirectoryID+"/Users/"+o.record(address).SCIMUserID,
+		map[string]any{
+			"schemas":    []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
+			"Operations": []any{map[string]any{"op": "replace", "path": attribute, "value": value}},
+		})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // JudgeInput asks for the guard's verdict on a run over records.
@@ -63,6 +64,7 @@ type judgement struct {
 	stats    plan.RecordStats
 	notes    ledger.Notes
 	verdicts []plan.Verdict
+	findings []access.Finding
 	result   JudgeResult
 }
 
@@ -162,6 +164,11 @@ func (j *judgement) hold(ctx context.Context) error {
 		return err
 	}
 	isOpen := err == nil
+	if isOpen {
+		if other, err := j.ofOther(ctx, open); err != nil || other {
+			return err
+		}
+	}
 	if isOpen && j.in.Partial {
 		j.result.Hold = j.message(open)
 		return nil
@@ -194,14 +201,7 @@ func (j *judgement) hold(ctx context.Context) error {
 		return nil
 	}
 	hold.Plan = hash.Sum()
-	for _, v := range j.verdicts {
-		hold.Rules = append(hold.Rules, ledger.HoldRule{Rule: v.Rule, Scope: "provision " + j.Spec.Name, Detail: v.Detail})
-		delete(rules, v.Rule)
-	}
-	for _, rule := range session.SortedKeys(rules) {
-		hold.Rules = append(hold.Rules, ledger.HoldRule{Rule: rule, Scope: "provision " + j.Spec.Name,
-			Detail: fmt.Sprintf("%d changes: %s", rules[rule], identity.Hold(rule).Explain())})
-	}
+	hold.Rules = j.rules(rules)
 	if isOpen && open.Plan == hold.Plan {
 		hold.Opened, hold.Changed = open.Opened, open.Changed
 	} else if isOpen {
@@ -209,6 +209,37 @@ func (j *judgement) hold(ctx context.Context) error {
 	}
 	j.result.Hold = j.message(hold)
 	return j.Ledger.OpenHold(ctx, hold)
+}
+
+// rules explains a hold: by the guard's verdicts, then by the reasons to hold one person's change, with how many there
+// are of each.
+func (j *judgement) rules(counts map[string]int) (all []ledger.HoldRule) {
+	for _, v := range j.verdicts {
+		all = append(all, ledger.HoldRule{Rule: v.Rule, Scope: "provision " + j.Spec.Name, Detail: v.Detail})
+		delete(counts, v.Rule)
+	}
+	for _, rule := range session.SortedKeys(counts) {
+		all = append(all, ledger.HoldRule{Rule: rule, Scope: "provision " + j.Spec.Name,
+			Detail: fmt.Sprintf("%d changes: %s", counts[rule], identity.Hold(rule).Explain())})
+	}
+	return all
+}
+
+// ofOther reports whether an open hold is another provision's, which has to be decided first: there is one for all.
+func (j *judgement) ofOther(ctx context.Context, open ledger.Hold) (bool, error) {
+	lines, err := j.Ledger.Lines(ctx, j.Org, open.Run, ledger.Filter{Limit: 1})
+	if err != nil || len(lines) == 0 {
+		return false, err
+	}
+	name := access.RecordOf(lines[0].Target)
+	other := name != j.Spec.Name && slices.ContainsFunc(j.Policy.Provision,
+		func(p provision.Provision) bool { return p.Name == name })
+	if n := j.result.Counts.Held; other && n > 0 {
+		j.findings = append(j.findings, access.Finding{Rule: "hold-waits", Subject: "provision " + j.Spec.Name,
+			Detail: fmt.Sprintf("%d changes are to be held, and wait until plan %s of provision %s is decided", n,
+				open.Plan, name)})
+	}
+	return other, nil
 }
 
 func (j *judgement) message(h ledger.Hold) *messages.Hold {
@@ -222,7 +253,11 @@ func (j *judgement) message(h ledger.Hold) *messages.Hold {
 
 // note makes the findings of what the pages counted, and ends the pass over everybody's states.
 func (j *judgement) note(ctx context.Context) error {
-	var findings []access.Finding
+	findings := j.findings
+	for _, d := range j.Doubted {
+		findings = append(findings, access.Finding{Rule: plan.RuleIdentitySuspect, Subject: "source " + d.Name,
+			Detail: d.Why + ". Leavers whom only it tells of wait"})
+	}
 	for _, n := range j.notes.Sorted() {
 		if n.Kind == noteFinding {
 			findings = append(findings, access.Finding{Rule: n.About[0], Subject: "provision " + j.Spec.Name,

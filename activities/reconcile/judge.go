@@ -180,7 +180,7 @@ func (j *judgement) weigh(ctx context.Context) (err error) {
 		return err
 	}
 	j.stats.Suspects, j.stats.Moved = j.evidence.suspects, moved
-	if j.stats.Doubted, err = j.DoubtedSources(ctx); err != nil {
+	if err := j.doubtSources(ctx); err != nil {
 		return err
 	}
 	if j.full {
@@ -535,4 +535,19 @@ func listed(groups []string) string {
 		return "no group"
 	}
 	return "group " + strings.Join(groups, ", ")
+}
+
+// doubtSources notes which identity sources prove nothing about who has left. Whether the chain explains who their
+// people are is asked where that could take something from somebody, and in each full verification.
+func (j *judgement) doubtSources(ctx context.Context) (err error) {
+	if j.stats.Doubted, err = j.DoubtedSources(ctx); err != nil || !j.full && j.stats.Total().Removals == 0 {
+		return err
+	}
+	unexplained, err := j.UnexplainedSources(ctx)
+	for _, d := range unexplained {
+		j.findings = append(j.findings, access.Finding{Rule: "identity-unexplained", Subject: "source " + d.Name,
+			Detail: d.Why + ". They are given nothing by it, and what stands on it is taken from nobody"})
+	}
+	j.stats.Doubted = append(j.stats.Doubted, unexplained...)
+	return err
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -39,9 +40,10 @@ func (s *Session) AddIdentities(ctx context.Context, people []access.Person) err
 	for i := range people {
 		people[i].Identities = []access.Identity{} // known to be nobody anywhere, as far as the ledger binds them
 		people[i].GroupIDs = slices.DeleteFunc(slices.Clone(people[i].GroupIDs), access.IsSourceGroup)
+		unexplained := false
 		for _, one := range bound[people[i].ID] {
-			if s.Policy.Source(one.Source) == nil {
-				continue // a source that the policy no longer has
+			if unexplained = unexplained || one.Unexplained; unexplained || s.Policy.Source(one.Source) == nil {
+				continue // nobody knows whose identity it is; or a source that the policy no longer has
 			}
 			known, counts, err := s.identity(one)
 			if err != nil {
@@ -54,6 +56,9 @@ func (s *Session) AddIdentities(ctx context.Context, people []access.Person) err
 			for _, g := range one.Groups {
 				people[i].GroupIDs = append(people[i].GroupIDs, access.SourceGroupID(g.Source, g.Key))
 			}
+		}
+		if unexplained {
+			people[i].Identities = nil // not known
 		}
 	}
 	return nil
@@ -110,12 +115,9 @@ func (s *Session) Link(ctx context.Context, b *policy.Bound, people []access.Per
 	if len(links) == 0 || !save {
 		return findings, nil
 	}
-	bindings := make([]ledger.Binding, len(links))
-	for i, l := range links {
-		bindings[i] = ledger.Binding{Source: l.Source, Key: l.Key, Account: string(l.Account), Address: l.Address}
-	}
-	if err := s.Ledger.BindAccounts(ctx, s.Org, bindings, s.Now()); err != nil {
-		return nil, err
+	links, taken, err := s.bind(ctx, links)
+	if findings = append(findings, taken...); err != nil || len(links) == 0 {
+		return findings, err
 	}
 	fresh := slices.DeleteFunc(slices.Clone(people), func(p access.Person) bool {
 		return !slices.ContainsFunc(links, func(l identity.Link) bool { return string(l.Account) == p.ID })
@@ -141,6 +143,33 @@ func (s *Session) MayLink(b *policy.Bound) func(source string, p access.Person) 
 	}
 }
 
+// bind has the ledger keep links, and returns those that it keeps. Against the others stands a binding that the ledger
+// has meanwhile, or that its chain does not explain: the findings name them.
+func (s *Session) bind(ctx context.Context, links []identity.Link) ([]identity.Link, []access.Finding, error) {
+	bindings := make([]ledger.Binding, len(links))
+	for i, l := range links {
+		bindings[i] = ledger.Binding{Source: l.Source, Key: l.Key, Account: string(l.Account), Address: l.Address}
+	}
+	err := s.Ledger.BindAccounts(ctx, s.Org, bindings, s.Now())
+	var bound *ledger.BoundError
+	if !errors.As(err, &bound) {
+		return links, nil, err
+	}
+	var findings []access.Finding
+	refused := map[ledger.Ref]bool{}
+	for _, c := range bound.Conflicts {
+		refused[c.Wanted.Ref()] = true
+		findings = append(findings, access.Finding{Rule: "link-taken", Subject: c.Wanted.Address,
+			Detail: (&ledger.BoundError{Conflicts: []ledger.BindingConflict{c}}).Error()})
+	}
+	links = slices.DeleteFunc(links, func(l identity.Link) bool { return refused[ledger.Ref(l.Ref)] })
+	bindings = slices.DeleteFunc(bindings, func(b ledger.Binding) bool { return refused[b.Ref()] })
+	if len(links) == 0 {
+		return nil, findings, nil
+	}
+	return links, findings, s.Ledger.BindAccounts(ctx, s.Org, bindings, s.Now())
+}
+
 // amongSourceMembers reports whether one of these people is in one of the groups of identity sources.
 func (s *Session) amongSourceMembers(ctx context.Context, people, groups []string) (bool, error) {
 	bound, err := s.Ledger.IdentitiesOf(ctx, s.Org, people)
@@ -149,6 +178,9 @@ func (s *Session) amongSourceMembers(ctx context.Context, people, groups []strin
 	}
 	for _, all := range bound {
 		for _, one := range all {
+			if one.Unexplained {
+				continue
+			}
 			_, counts, err := s.identity(one)
 			if err != nil {
 				return false, err
@@ -212,11 +244,12 @@ func (s *Session) DoubtedSources(ctx context.Context) ([]plan.DoubtedSource, err
 		if err != nil {
 			return nil, err
 		}
-		why := ""
+		why, stale := "", false
 		switch age := s.Now().Sub(known.ReadAt); {
 		case known.Read == 0:
 			why = "it was never read completely"
 		case age > spec.Stale.Std():
+			stale = true
 			why = fmt.Sprintf("it was last read completely at %s, which is longer ago than %s (sources.stale)",
 				Timestamp(known.ReadAt), spec.Stale)
 		case known.Suspect != "":
@@ -227,7 +260,25 @@ func (s *Session) DoubtedSources(ctx context.Context) ([]plan.DoubtedSource, err
 		if known.Problem != "" {
 			why += ": " + known.Problem
 		}
-		doubted = append(doubted, plan.DoubtedSource{Name: spec.Name, Why: why})
+		doubted = append(doubted, plan.DoubtedSource{Name: spec.Name, Why: why, Stale: stale})
 	}
 	return doubted, nil
+}
+
+// UnexplainedSources returns the identity sources of the policy with people of whom the ledger's chain does not explain
+// which accounts they are. Such people are given nothing by the source, and nothing of the source's is taken meanwhile.
+func (s *Session) UnexplainedSources(ctx context.Context) ([]plan.DoubtedSource, error) {
+	if len(s.Policy.Sources) == 0 {
+		return nil, nil
+	}
+	counts, err := s.Ledger.UnexplainedIdentities(ctx, s.Org)
+	var doubted []plan.DoubtedSource
+	for _, name := range SortedKeys(counts) {
+		if s.Policy.Source(name) != nil {
+			doubted = append(doubted, plan.DoubtedSource{Name: name, Why: fmt.Sprintf(
+				"the ledger's chain does not explain which accounts %d of its people are; see starter verify-ledger",
+				counts[name])})
+		}
+	}
+	return doubted, err
 }

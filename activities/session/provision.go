@@ -13,6 +13,7 @@ import (
 	"github.com/castellan-io/castellan/identity"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/provision"
 )
@@ -25,7 +26,7 @@ type Provisioner struct {
 	SCIM   *scim.Client
 	Policy *policy.Policy // with the accounts of its names
 
-	doubted map[string]bool // sources that prove nothing about who is missing
+	Doubted []plan.DoubtedSource // those of its sources that prove nothing about who is missing
 }
 
 // OpenProvision returns the provision of a name. b is the policy bound to the last outline, which knows the domains.
@@ -34,7 +35,7 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 	if i < 0 {
 		return nil, NonRetryable(ErrPolicy, fmt.Errorf("the policy has no provision %s", name))
 	}
-	p := &Provisioner{Session: s, Spec: &s.Policy.Provision[i], Policy: s.Policy, doubted: map[string]bool{}}
+	p := &Provisioner{Session: s, Spec: &s.Policy.Provision[i], Policy: s.Policy}
 	outline, known, err := s.LatestOutline(ctx)
 	if err != nil {
 		return nil, err
@@ -51,9 +52,8 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range doubted {
-		p.doubted[d.Name] = true
-	}
+	p.Doubted = slices.DeleteFunc(doubted,
+		func(d plan.DoubtedSource) bool { return !slices.Contains(p.Spec.From, d.Name) })
 	p.SCIM, err = s.scimClient(p.Spec.Directory)
 	return p, err
 }
@@ -155,6 +155,9 @@ func WrapSCIMError(tried string, err error) error {
 // none.
 func Lacks(edits []access.Edit, is ledger.Record) string {
 	for _, e := range edits {
+		if e.Attribute == IdentityAttribute {
+			continue
+		}
 		attribute := provision.Attribute(e.Attribute)
 		value := is.Values[e.Attribute]
 		if e.Attribute == activeAttribute {

@@ -60,7 +60,7 @@ func groupNames(one ledger.BoundIdentity) []string {
 }
 
 // identityOf is what is known of somebody in a source. Of a source that proves nothing about who is missing, nobody is
-// known to be gone.
+// known to be gone; of one that was not read for long, nobody is known to be disabled.
 func (p *Provisioner) identityOf(one ledger.BoundIdentity) (identity.Identity, error) {
 	attributes, err := attributesOf(one)
 	if err != nil {
@@ -86,8 +86,11 @@ func (p *Provisioner) identityOf(one ledger.BoundIdentity) (identity.Identity, e
 	default:
 		i.Presence = identity.Enabled
 	}
-	if p.doubted[one.Source] && (i.Presence == identity.Gone || i.Presence == identity.OutOfScope) {
-		i.Presence = identity.Unknown
+	for _, d := range p.Doubted {
+		left := i.Presence == identity.Gone || i.Presence == identity.OutOfScope
+		if d.Name == one.Source && (left || d.Stale && i.Presence == identity.Disabled) {
+			i.Presence = identity.Unknown
+		}
 	}
 	return i, nil
 }
@@ -225,6 +228,7 @@ func (j *joiner) join(one ledger.BoundIdentity) (c Candidate, lead bool, err err
 			return c, false, err
 		}
 		c.Identities = append(c.Identities, known)
+		c.Unexplained = c.Unexplained || i.Unexplained
 		if i.Address != "" {
 			addresses[access.FoldAddress(i.Address)] = true
 		}
@@ -279,8 +283,10 @@ func (j *joiner) addRecords(c *Candidate, own []ledger.BoundIdentity, addresses 
 	}
 	for _, b := range j.page.Bindings {
 		ref := identity.Ref{Source: b.Source, Key: b.Key}
-		if !b.Unexplained && (mine(ref) || slices.ContainsFunc(c.Records,
-			func(r identity.Record) bool { return string(r.ID) == b.Record })) {
+		about := mine(ref) || slices.ContainsFunc(c.Records,
+			func(r identity.Record) bool { return string(r.ID) == b.Record })
+		c.Unexplained = c.Unexplained || about && b.Unexplained
+		if about && !b.Unexplained {
 			c.Bindings = append(c.Bindings, identity.Binding{Ref: ref, Record: identity.RecordID(b.Record),
 				Account: identity.AccountID(b.Account)})
 		}
@@ -348,6 +354,10 @@ func (p *Provisioner) Line(c Candidate, d identity.Decision) (line access.Change
 	default:
 		line.Action = access.Update
 	}
+	if d.Former != nil {
+		line.Edits = append(line.Edits, access.Edit{Attribute: IdentityAttribute, From: d.Former.String(),
+			To: c.Lead.String()})
+	}
 	for _, h := range d.Holds {
 		line.HeldBy = append(line.HeldBy, string(h))
 	}
@@ -357,6 +367,10 @@ func (p *Provisioner) Line(c Candidate, d identity.Decision) (line access.Change
 
 // activeAttribute is the attribute by which a record is active or not. The policy never sets it by itself.
 const activeAttribute = "active"
+
+// IdentityAttribute stands in a plan for whose record it is, where that changes. It is no attribute of the record:
+// nothing of it is written to Atlassian.
+const IdentityAttribute = "identity"
 
 // errNoCandidate is the error for somebody who is in no source of the provision any more.
 var errNoCandidate = errors.New("the identity is in none of the provision's sources")
@@ -374,7 +388,8 @@ func (p *Provisioner) Candidate(ctx context.Context, ref ledger.Ref) (Candidate,
 }
 
 // Bind binds a person's identities to a record, and to the account that it is linked to: from then on only ids count.
-// Identities that others stand against stay as they are.
+// Identities that others stand against stay as they are, and so does a binding to a record that has lost its account or
+// has another one: as long as somebody is to look at that, what it was must be known.
 func (p *Provisioner) Bind(ctx context.Context, of Candidate, record identity.RecordID) error {
 	found, err := p.Ledger.FindRecords(ctx, p.Org, p.Spec.Directory.ID,
 		ledger.RecordQuery{IDs: []string{string(record)}})
@@ -387,6 +402,11 @@ func (p *Provisioner) Bind(ctx context.Context, of Candidate, record identity.Re
 		}
 		b := ledger.Binding{Source: i.Source, Key: i.Key, Record: string(record), Account: found[0].Account,
 			Address: found[0].Address, By: "provision " + p.Spec.Name}
+		if slices.ContainsFunc(of.Bindings, func(was identity.Binding) bool {
+			return was.Ref == i.Ref && was.Record == record && was.Account != "" && string(was.Account) != b.Account
+		}) {
+			continue
+		}
 		if err := p.Ledger.BindRecords(ctx, p.Org, p.Spec.Name, []ledger.Binding{b}, p.Now()); err != nil &&
 			!errors.Is(err, ledger.ErrBound) {
 			return err
@@ -397,6 +417,34 @@ func (p *Provisioner) Bind(ctx context.Context, of Candidate, record identity.Re
 		b.Record = ""
 		if err := p.Ledger.BindAccounts(ctx, p.Org, []ledger.Binding{b}, p.Now()); err != nil &&
 			!errors.Is(err, ledger.ErrBound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Rebind is Bind for a record that somebody decided to be this person's: whoever it was bound to loses it, and the
+// account with it.
+func (p *Provisioner) Rebind(ctx context.Context, of Candidate, record identity.RecordID) error {
+	found, err := p.Ledger.FindRecords(ctx, p.Org, p.Spec.Directory.ID,
+		ledger.RecordQuery{IDs: []string{string(record)}})
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	for _, i := range of.Identities {
+		if i.Presence != identity.Enabled {
+			continue
+		}
+		b := ledger.Binding{Provision: p.Spec.Name, Source: i.Source, Key: i.Key, Record: string(record),
+			Account: found[0].Account, Address: found[0].Address, By: "provision " + p.Spec.Name}
+		if _, err := p.Ledger.Rebind(ctx, p.Org, b, p.Now()); err != nil {
+			return err
+		}
+		if b.Account == "" {
+			continue
+		}
+		b.Provision, b.Record = "", ""
+		if _, err := p.Ledger.Rebind(ctx, p.Org, b, p.Now()); err != nil {
 			return err
 		}
 	}

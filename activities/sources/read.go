@@ -27,10 +27,11 @@ type watch struct {
 	missing int   // people, groups and memberships that the last read did not show
 	number  int64 // of the read that was begun last
 	tries   int   // reads that failed in a row
+	after   int64 // number of the last change whose people the workflow knows
 }
 
 func newWatch(s *session.Session, in WatchInput) (*watch, error) {
-	w := &watch{Session: s, spec: s.Policy.Source(in.Source)}
+	w := &watch{Session: s, spec: s.Policy.Source(in.Source), after: in.After}
 	if w.spec == nil {
 		return nil, session.NonRetryable(session.ErrPolicy, fmt.Errorf("policy %s has no source %s", in.Policy, in.Source))
 	}
@@ -58,7 +59,6 @@ type read struct {
 	*watch
 	people, groups map[string]string // digests of the ledger, without those that the read has shown
 	confirmed      int               // people who were looked up
-	touched        ledger.Touched
 }
 
 // read reads the whole source into the ledger. What changed is recorded page by page: each row is a fact by itself.
@@ -93,10 +93,11 @@ func (w *watch) read(ctx context.Context) (touched, error) {
 			return touched{}, err
 		}
 	}
-	if first {
-		return touched{full: "source " + w.spec.Name + " was read for the first time"}, nil
+	found, err := w.whom(ctx)
+	if first && err == nil {
+		found = touched{full: "source " + w.spec.Name + " was read for the first time"}
 	}
-	return r.whom(ctx)
+	return found, err
 }
 
 // page records what a page shows and the ledger does not have like that.
@@ -117,11 +118,9 @@ func (r *read) page(ctx context.Context, p source.Page) error {
 		return err
 	}
 	for _, some := range session.Chunks(people, rowsAtOnce) {
-		t, err := r.Ledger.SaveIdentities(ctx, r.Org, r.spec.Name, r.number, some, r.Now())
-		if err != nil {
+		if _, err := r.Ledger.SaveIdentities(ctx, r.Org, r.spec.Name, r.number, some, r.Now()); err != nil {
 			return err
 		}
-		r.touched.Add(t)
 	}
 	var groups []ledger.SourceGroup
 	for _, g := range p.Groups {
@@ -135,8 +134,7 @@ func (r *read) page(ctx context.Context, p source.Page) error {
 	if len(groups) == 0 {
 		return nil
 	}
-	t, err := r.Ledger.SaveSourceGroups(ctx, r.Org, r.spec.Name, r.number, groups, r.Now())
-	r.touched.Add(t)
+	_, err = r.Ledger.SaveSourceGroups(ctx, r.Org, r.spec.Name, r.number, groups, r.Now())
 	return err
 }
 
@@ -170,30 +168,24 @@ func digest(of ...any) string {
 // read. Whom the look-up does not confirm is left as the ledger has them, until the next read. More than mostConfirmed
 // are recorded as they are, since the guard judges what follows from so many.
 func (r *read) confirmDisabled(ctx context.Context, rows []ledger.Identity) ([]ledger.Identity, error) {
-	var keys []string
-	for _, row := range rows {
-		if _, known := r.people[row.Key]; known && row.Enabled != nil && !*row.Enabled {
-			keys = append(keys, row.Key)
-		}
-	}
-	if len(keys) == 0 || r.confirmed+len(keys) > mostConfirmed {
-		return rows, nil
-	}
 	var refs []ledger.Ref
-	for _, key := range keys {
-		refs = append(refs, ledger.Ref{Source: r.spec.Name, Key: key})
+	for _, row := range rows {
+		if row.Enabled != nil && !*row.Enabled {
+			refs = append(refs, row.Ref())
+		}
 	}
 	before, err := r.Ledger.Identities(ctx, r.Org, refs)
 	if err != nil {
 		return nil, err
 	}
+	before = slices.DeleteFunc(before,
+		func(was ledger.BoundIdentity) bool { return was.Enabled != nil && !*was.Enabled })
+	if r.confirmed += len(before); r.confirmed > mostConfirmed {
+		return rows, nil
+	}
 	doubted := map[string]bool{}
 	for _, was := range before {
 		key := was.Key
-		if was.Enabled != nil && !*was.Enabled {
-			continue
-		}
-		r.confirmed++
 		now, err := r.source.Lookup(ctx, key)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -210,37 +202,64 @@ func (r *read) end(ctx context.Context, proof source.Proof) error {
 		As: proof.As, People: proof.People, Groups: proof.Groups, Memberships: proof.Memberships,
 		MissingPeople: session.SortedKeys(r.people), MissingGroups: session.SortedKeys(r.groups),
 	}
-	end.Suspect = r.doubt(end)
+	var err error
+	if end.Suspect, err = r.doubt(ctx, end); err != nil {
+		return err
+	}
 	return r.Ledger.EndSourceRead(ctx, r.Org, r.spec.Name, r.number, end, r.Now())
 }
 
 // doubt returns why what a complete read lacks is not believed; "" if it is. Compared with the last read that was
-// believed, it must not lack too many, and whoever reads must be the same.
-func (r *read) doubt(end ledger.End) string {
+// believed, it must not lack too many, even if it shows as many others, and whoever reads must be the same.
+func (r *read) doubt(ctx context.Context, end ledger.End) (string, error) {
 	was, limit := r.state.Good, r.Policy.Guard.Source
-	missing := r.missing + len(end.MissingPeople) + len(end.MissingGroups) // before, and now
-	switch lost := was.People - end.People; {
-	case was.Read == 0 || missing == 0:
-		return ""
-	case was.As != end.As:
-		return fmt.Sprintf("%d people and groups are missing since it is read with other credentials, or from another place or in another scope",
-			missing)
-	case was.People >= limit.Minimum && limit.Share.Exceeded(lost, was.People):
-		return fmt.Sprintf("it went from %d to %d people; the limit is %s (guard.source.share)", was.People, end.People,
-			limit.Share)
+	missing, err := r.Ledger.MissingCount(ctx, r.Org, r.spec.Name) // memberships of this read included
+	if err != nil {
+		return "", err
 	}
-	return ""
+	people, err := r.missingPeople(ctx)
+	if err != nil {
+		return "", err
+	}
+	missing += len(end.MissingPeople) + len(end.MissingGroups)
+	lost := max(was.People-end.People, people+len(end.MissingPeople))
+	switch {
+	case was.Read == 0 || missing == 0:
+	case was.As != end.As:
+		return fmt.Sprintf("%d people, groups and memberships are missing since it is read with other credentials, or from another place or in another scope",
+			missing), nil
+	case was.People >= limit.Minimum && limit.Share.Exceeded(lost, was.People) && was.People > end.People:
+		return fmt.Sprintf("it went from %d to %d people; the limit is %s (guard.source.share)", was.People, end.People,
+			limit.Share), nil
+	case was.People >= limit.Minimum && limit.Share.Exceeded(lost, was.People):
+		return fmt.Sprintf("%d of %d people are not in it any more, and others came under new keys; the limit is %s (guard.source.share)",
+			lost, was.People, limit.Share), nil
+	}
+	return "", nil
+}
+
+// missingPeople returns how many people whom a suspect read did not show are missing still; otherwise none: what they
+// are compared with is a read without them.
+func (r *read) missingPeople(ctx context.Context) (n int, err error) {
+	if r.state.Suspect == "" {
+		return 0, nil
+	}
+	counts, err := r.Ledger.IdentityCounts(ctx, r.Org)
+	for _, c := range counts {
+		if c.Source == r.spec.Name && c.State == ledger.StateMissing {
+			n = c.Count
+		}
+	}
+	return n, err
 }
 
 // conclude takes what two complete reads did not show, long enough apart, out of the replica; people only if a look-up
 // says that they are gone.
 func (r *read) conclude(ctx context.Context) error {
 	before := r.state.ReadAt.Add(-r.Policy.Guard.Settle.Std())
-	t, err := r.Ledger.ConcludeMissing(ctx, r.Org, r.spec.Name, before)
-	if err != nil {
+	if _, err := r.Ledger.ConcludeMissing(ctx, r.Org, r.spec.Name, before); err != nil {
 		return err
 	}
-	r.touched.Add(t)
 	missing, err := r.Ledger.MissingIdentities(ctx, r.Org, r.spec.Name, before, "", mostConfirmed)
 	if err != nil {
 		return err
@@ -255,11 +274,9 @@ func (r *read) conclude(ctx context.Context) error {
 		case err != nil:
 			continue // it is not known: asked again after the next read
 		}
-		t, err := r.Ledger.SetIdentityState(ctx, r.Org, r.spec.Name, one.Key, state, r.Now())
-		if err != nil {
+		if _, err := r.Ledger.SetIdentityState(ctx, r.Org, r.spec.Name, one.Key, state, r.Now()); err != nil {
 			return err
 		}
-		r.touched.Add(t)
 	}
 	return nil
 }
@@ -267,24 +284,34 @@ func (r *read) conclude(ctx context.Context) error {
 // mostConfirmed is how many people are looked up in one read.
 const mostConfirmed = 200
 
-// whom returns the accounts to look at. Identities without one are linked by their address, where that is possible.
-func (r *read) whom(ctx context.Context) (touched, error) {
-	if r.touched.More || len(r.touched.Accounts)+len(r.touched.Unbound) > mostTouched {
-		return touched{full: "more of source " + r.spec.Name + " changed than is looked at person by person"}, nil
+// whom returns the accounts to look at: those of everybody who changed since the workflow was told last, in reads that
+// failed and in earlier attempts too. Identities without one are linked by their address, where that is possible.
+func (w *watch) whom(ctx context.Context) (t touched, err error) {
+	changed, last, err := w.Ledger.Touched(ctx, w.Org, w.spec.Name, w.after)
+	if err != nil {
+		return touched{}, err
 	}
-	t := touched{people: slices.Clone(r.touched.Accounts)}
-	bound, err := r.Ledger.IdentitiesOf(ctx, r.Org, t.people)
+	defer func() {
+		if err == nil {
+			w.after = last
+		}
+	}()
+	if changed.More || len(changed.Accounts)+len(changed.Unbound) > mostTouched {
+		return touched{full: "more of source " + w.spec.Name + " changed than is looked at person by person"}, nil
+	}
+	t = touched{people: slices.Clone(changed.Accounts)}
+	bound, err := w.Ledger.IdentitiesOf(ctx, w.Org, t.people)
 	if err != nil {
 		return touched{}, err
 	}
 	for _, account := range session.SortedKeys(bound) {
 		for _, one := range bound[account] {
-			if one.Source == r.spec.Name {
+			if one.Source == w.spec.Name {
 				t.identities = append(t.identities, one.Ref().String())
 			}
 		}
 	}
-	unbound, err := r.Ledger.Identities(ctx, r.Org, r.touched.Unbound)
+	unbound, err := w.Ledger.Identities(ctx, w.Org, changed.Unbound)
 	if err != nil {
 		return touched{}, err
 	}
@@ -295,15 +322,15 @@ func (r *read) whom(ctx context.Context) (touched, error) {
 			addresses = append(addresses, one.Address)
 		}
 	}
-	b, _, err := r.Watched(ctx)
+	b, _, err := w.Watched(ctx)
 	if err != nil || b == nil || len(addresses) == 0 {
 		return t, err // without an outline, everybody is verified soon
 	}
-	found, err := r.ReadPeople(ctx, addresses)
+	found, err := w.ReadPeople(ctx, addresses)
 	if err != nil {
 		return touched{}, err
 	}
-	if _, err := r.Link(ctx, b, found, true); err != nil {
+	if _, err := w.Link(ctx, b, found, true); err != nil {
 		return touched{}, err
 	}
 	for _, p := range found {

@@ -28,6 +28,8 @@ type WatchInput struct {
 	Every  messages.Duration `json:"every"` // from the policy, for the activity's timeouts
 	// Once: read at once, and return whatever it shows
 	Once bool `json:"once,omitempty"`
+	// After is the number of the last change that the workflow was told of, as the status has it.
+	After int64 `json:"after,omitempty"`
 }
 
 // WatchResult is what became of a source, and who is to be looked at for it.
@@ -73,7 +75,7 @@ func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResul
 		before := w.state
 		found, err := w.read(ctx)
 		if err != nil && ctx.Err() == nil {
-			if err = w.fail(ctx, err); err != nil {
+			if found, err = w.fail(ctx, err); err != nil {
 				return WatchResult{}, err
 			}
 		}
@@ -130,8 +132,9 @@ func statusChanged(before, after ledger.Source) bool {
 		before.Suspect != after.Suspect
 }
 
-// fail records that a read failed. Whatever was read of it proves nothing.
-func (w *watch) fail(ctx context.Context, err error) error {
+// fail records that a read failed. What was read of it proves nothing about who is missing; whoever is new in it
+// counts.
+func (w *watch) fail(ctx context.Context, err error) (touched, error) {
 	w.tries++
 	kind := session.ErrUnavailable
 	var app *temporal.ApplicationError
@@ -141,15 +144,18 @@ func (w *watch) fail(ctx context.Context, err error) error {
 	activity.GetLogger(ctx).Warn("a source cannot be read", "org", w.Org, "source", w.spec.Name, "error", err)
 	if err := w.Ledger.FailSourceRead(ctx, w.Org, w.spec.Name, w.number, kind, session.ErrorText(err),
 		w.Now()); err != nil {
-		return err
+		return touched{}, err
 	}
-	w.state, err = w.Ledger.Source(ctx, w.Org, w.spec.Name)
-	return err
+	if w.state, err = w.Ledger.Source(ctx, w.Org, w.spec.Name); err != nil {
+		return touched{}, err
+	}
+	return w.whom(ctx)
 }
 
 // result is what the workflow learns.
 func (w *watch) result(ctx context.Context, found touched) (WatchResult, error) {
 	status, err := Status(ctx, w.Session, w.spec.Name)
+	status.Change = w.after
 	r := WatchResult{Source: status, People: found.people, Identities: found.identities, Full: found.full}
 	return r, err
 }

@@ -27,6 +27,7 @@ type followed struct {
 	folder string
 	staff  map[string]string   // status by number; the address is <number>@acme.example
 	groups map[string][]string // numbers by name
+	told   int64               // the last change that read returned
 }
 
 func start(t *testing.T) *followed {
@@ -41,6 +42,14 @@ func start(t *testing.T) *followed {
 	}
 	f.groups["eng"] = []string{"p00", "p01", "p02", "p03"}
 	f.SimulatedOrg = activitytest.NewOf(t, file)
+	f.follow(f.folder)
+	return f
+}
+
+// follow has the organization follow the files in a folder.
+func (f *followed) follow(folder string) {
+	f.T.Helper()
+	f.folder = folder
 	options := f.Options()
 	options.SourceFolders = map[string][]string{activitytest.Org: {f.folder}}
 	f.Acts = activities.New(activities.Options{Options: options})
@@ -53,7 +62,6 @@ mappings: [{name: builders, from: ["hr:eng"], to: ["group:builders"]}]
 guard: {adopt: auto}
 `, f.Sim.Info().OrgID, f.folder))).Policy
 	f.export()
-	return f
 }
 
 // export writes the files.
@@ -66,6 +74,7 @@ func (f *followed) export() {
 	}
 	groups.WriteString("group,key\n")
 	for _, name := range slices.Sorted(maps.Keys(f.groups)) {
+		fmt.Fprintf(&groups, "%s,\n", name)
 		for _, key := range f.groups[name] {
 			fmt.Fprintf(&groups, "%s,%s\n", name, key)
 		}
@@ -80,8 +89,10 @@ func (f *followed) export() {
 func (f *followed) read() sources.WatchResult {
 	f.T.Helper()
 	f.Advance(time.Minute)
-	return activitytest.Must[sources.WatchResult](f.SimulatedOrg, f.Acts.Sources.WatchSource,
-		sources.WatchInput{Org: activitytest.Org, Policy: f.Policy, Source: "hr", Once: true})
+	result := activitytest.Must[sources.WatchResult](f.SimulatedOrg, f.Acts.Sources.WatchSource,
+		sources.WatchInput{Org: activitytest.Org, Policy: f.Policy, Source: "hr", Once: true, After: f.told})
+	f.told = result.Source.Change
+	return result
 }
 
 // builders are the names of those who are in the group at Atlassian.
