@@ -5,7 +5,6 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/provisioning"
-	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows/internal/act"
 )
 
@@ -120,6 +119,3 @@ func (r *reconciliation) verifyRecords(ctx workflow.Context) error {
 		wait = verifyPatience
 	}
 }
-
-// isRecords reports whether a scope is about records.
-func isRecords(s messages.Scope) bool { return s.Provision != "" }

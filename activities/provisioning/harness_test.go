@@ -27,7 +27,6 @@ import (
 type provisioned struct {
 	*activitytest.SimulatedOrg
 	staff map[string]identity // by key
-	runs  int
 }
 
 // identity is somebody of the source.

@@ -157,9 +157,3 @@ func (o *testOrg) become(group string, names ...string) {
 		return nil
 	}))
 }
-
-// read returns how often the files were read completely since.
-func (o *testOrg) readAfter(at time.Time) {
-	o.t.Helper()
-	o.until(func(s messages.OrgSyncState) bool { return len(s.Sources) > 0 && s.Sources[0].Read.After(at) })
-}
