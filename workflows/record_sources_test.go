@@ -1,15 +1,17 @@
 package workflows_test
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/messages"
-	"github.com/castellan-io/castellan/source/file"
 )
 
 // playSources follows files: a first plan of records is held and approved; then somebody joins and somebody is missing.
@@ -19,8 +21,12 @@ func playSources(r *recordedOrg) {
 		text := "number,email,title\n" + people
 		require.NoError(r.t, os.WriteFile(filepath.Join(r.exports, "people.csv"), []byte(text), 0o600))
 		require.NoError(r.t, os.WriteFile(filepath.Join(r.exports, "groups.csv"), []byte("group,key\ncrew,1\n"), 0o600))
-		_, err := file.WriteManifest(r.exports, time.Now(), "people.csv", "groups.csv")
+		manifest, err := json.Marshal(map[string]any{"written": time.Now().UTC(), "files": map[string]any{
+			"people.csv": map[string]any{"rows": strings.Count(people, "\n"), "sha256": sum(text)},
+			"groups.csv": map[string]any{"rows": 1, "sha256": sum("group,key\ncrew,1\n")},
+		}})
 		require.NoError(r.t, err)
+		require.NoError(r.t, os.WriteFile(filepath.Join(r.exports, "manifest.json"), manifest, 0o600))
 	}
 	export("1,ana@example.com,\n2,new@example.com,\n")
 	r.rules = fmt.Sprintf(`
@@ -36,7 +42,9 @@ provision:
 	r.save("reconcile-records-held", messages.ReconcileID(org, first.IdentityHold.Run))
 	r.update(messages.ApprovePlan, messages.DecisionInput{Plan: first.Hold.Plan, By: "carol"})
 	r.update(messages.ApprovePlan, messages.DecisionInput{Plan: first.IdentityHold.Plan, By: "carol"})
-	r.until(func(s messages.OrgSyncState) bool { return s.IdentityHold == nil && s.Adopted && idle(s) && linked(s, 2) })
+	r.until(func(s messages.OrgSyncState) bool {
+		return s.IdentityHold == nil && s.Adopted && idle(s) && linked(s, 2)
+	})
 	r.save("reconcile-records-approved", messages.ReconcileID(org, first.IdentityHold.Run)+":approved")
 	export("1,ana@example.com,Lead\n3,another@example.com,\n")
 	r.until(func(s messages.OrgSyncState) bool { return idle(s) && s.Sources[0].People == 2 && linked(s, 2) })
@@ -55,3 +63,5 @@ func linked(s messages.OrgSyncState, n int) bool {
 	}
 	return false
 }
+
+func sum(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }

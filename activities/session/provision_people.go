@@ -99,6 +99,8 @@ func (p *Provisioner) identityOf(one ledger.BoundIdentity) (identity.Identity, e
 type Candidate struct {
 	identity.Person
 	Lead identity.Ref // the identity of the page by which they are met: once, whatever other identities they have
+
+	linked map[identity.Ref]identity.AccountID // the accounts that the identities are
 }
 
 // Candidates reads a page of the identities of a provision and joins them to people; with refs, only those identities.
@@ -111,7 +113,8 @@ func (p *Provisioner) Candidates(ctx context.Context, after ledger.Ref, refs []l
 		return nil, ledger.Ref{}, err
 	}
 	j := &joiner{Provisioner: p, page: page, all: slices.Concat(page.Identities, page.Related),
-		records: map[string]string{}, wanted: map[string][]ledger.Ref{}}
+		records: map[string]string{}, wanted: map[string][]ledger.Ref{},
+		folded: map[string]string{}}
 	for _, b := range page.Bindings {
 		if !b.Unexplained {
 			j.records[b.Ref().String()] = b.Record
@@ -123,6 +126,7 @@ func (p *Provisioner) Candidates(ctx context.Context, after ledger.Ref, refs []l
 	if err := j.readAccounts(ctx); err != nil {
 		return nil, ledger.Ref{}, err
 	}
+	j.build()
 	for _, one := range page.Identities {
 		candidate, lead, err := j.join(one)
 		if err != nil {
@@ -146,6 +150,115 @@ type joiner struct {
 	records  map[string]string       // record ids, by identity
 	wanted   map[string][]ledger.Ref // whose record should have an address, other than the one that links them
 	accounts []access.Person
+
+	folded map[string]string // addresses, as they compare
+
+	// Where things stand by what they are looked up by, so that a page of people costs no square of it.
+	identitiesBy, recordsBy, bindingsBy, accountsBy index
+}
+
+// index is where things stand in a list, by what they are looked up by.
+type index map[string][]int
+
+// What things are looked up by, before the value.
+const (
+	byAccount  = "account "
+	byAddress  = "address "
+	byExternal = "external "
+	byRecord   = "record "
+	byRef      = "identity "
+)
+
+func (x index) add(at int, by, value string) {
+	if value != "" {
+		x[by+value] = append(x[by+value], at)
+	}
+}
+
+// pick returns the things that stand under any of the keys, each once and in the order of the list.
+func pick[T any](all []T, by index, keys []string) []T {
+	var at []int
+	for _, key := range keys {
+		at = append(at, by[key]...)
+	}
+	slices.Sort(at)
+	var found []T
+	for _, n := range slices.Compact(at) {
+		found = append(found, all[n])
+	}
+	return found
+}
+
+func keysOf(set map[string]bool, by string) []string {
+	var keys []string
+	for value, in := range set {
+		if in {
+			keys = append(keys, by+value)
+		}
+	}
+	return keys
+}
+
+// build builds the indexes.
+func (j *joiner) build() {
+	j.identitiesBy, j.recordsBy, j.bindingsBy, j.accountsBy = index{}, index{}, index{}, index{}
+	for at, one := range j.all {
+		j.identitiesBy.add(at, byRef, one.Ref().String())
+		j.identitiesBy.add(at, byAccount, one.Account)
+		j.identitiesBy.add(at, byRecord, j.records[one.Ref().String()])
+		j.identitiesBy.add(at, byAddress, j.fold(one.Address))
+	}
+	for at, r := range j.page.Records {
+		j.recordsBy.add(at, byRecord, r.ID)
+		j.recordsBy.add(at, byExternal, r.External)
+		j.recordsBy.add(at, byAccount, r.Account)
+		j.recordsBy.add(at, byAddress, j.fold(r.Address))
+	}
+	for at, b := range j.page.Bindings {
+		j.bindingsBy.add(at, byRef, b.Ref().String())
+		j.bindingsBy.add(at, byRecord, b.Record)
+	}
+	for at, a := range j.accounts {
+		j.accountsBy.add(at, byAccount, a.ID)
+		j.accountsBy.add(at, byAddress, j.fold(a.Email))
+	}
+}
+
+// near returns the identities that have the account, the record or the address of one, itself among them.
+func (j *joiner) near(one ledger.BoundIdentity) []ledger.BoundIdentity {
+	return pick(j.all, j.identitiesBy, []string{byRef + one.Ref().String(), byAccount + one.Account,
+		byRecord + j.records[one.Ref().String()], byAddress + j.fold(one.Address)})
+}
+
+// bindingsOf returns the bindings of identities.
+func (j *joiner) bindingsOf(own []ledger.BoundIdentity) []ledger.Binding {
+	var keys []string
+	for _, i := range own {
+		keys = append(keys, byRef+i.Ref().String())
+	}
+	return pick(j.page.Bindings, j.bindingsBy, keys)
+}
+
+// recordKeys returns what the records that may be a person's are looked up by.
+func (j *joiner) recordKeys(own []ledger.BoundIdentity, bindings []ledger.Binding, addresses,
+	accounts map[string]bool) []string {
+	keys := append(keysOf(addresses, byAddress), keysOf(accounts, byAccount)...)
+	for _, i := range own {
+		keys = append(keys, byExternal+i.Key)
+	}
+	for _, b := range bindings {
+		keys = append(keys, byRecord+b.Record)
+	}
+	return keys
+}
+
+func (j *joiner) fold(address string) string {
+	folded, known := j.folded[address]
+	if !known {
+		folded = access.FoldAddress(address)
+		j.folded[address] = folded
+	}
+	return folded
 }
 
 // readWanted adds the records that have an address which somebody's record should have, where the policy provisions
@@ -158,9 +271,9 @@ func (j *joiner) readWanted(ctx context.Context) error {
 			return err
 		}
 		for _, address := range j.Decide.Addresses(identity.Person{Identities: []identity.Identity{known}}) {
-			if !access.SameAddress(address, one.Address) {
+			if j.fold(address) != j.fold(one.Address) {
 				addresses = append(addresses, address)
-				j.wanted[access.FoldAddress(address)] = append(j.wanted[access.FoldAddress(address)], one.Ref())
+				j.wanted[j.fold(address)] = append(j.wanted[j.fold(address)], one.Ref())
 			}
 		}
 	}
@@ -202,14 +315,15 @@ func (j *joiner) same(a, b ledger.BoundIdentity) bool {
 	case ra != "" && rb != "", a.Account != "" && b.Account != "", a.Source == b.Source:
 		return false
 	}
-	return a.Address != "" && access.SameAddress(a.Address, b.Address)
+	return a.Address != "" && j.fold(a.Address) == j.fold(b.Address)
 }
 
 // join gathers what is known of the person of an identity; lead is false if another identity of theirs comes first.
 func (j *joiner) join(one ledger.BoundIdentity) (c Candidate, lead bool, err error) {
 	c.Lead, lead = identity.Ref{Source: one.Source, Key: one.Key}, true
+	c.linked = map[identity.Ref]identity.AccountID{}
 	var own []ledger.BoundIdentity
-	for _, other := range j.all {
+	for _, other := range j.near(one) {
 		if !j.same(one, other) {
 			continue
 		}
@@ -229,8 +343,9 @@ func (j *joiner) join(one ledger.BoundIdentity) (c Candidate, lead bool, err err
 		}
 		c.Identities = append(c.Identities, known)
 		c.Unexplained = c.Unexplained || i.Unexplained
+		c.linked[known.Ref] = identity.AccountID(i.Account)
 		if i.Address != "" {
-			addresses[access.FoldAddress(i.Address)] = true
+			addresses[j.fold(i.Address)] = true
 		}
 		for address, refs := range j.wanted {
 			if slices.Contains(refs, i.Ref()) {
@@ -247,8 +362,8 @@ func (j *joiner) join(one ledger.BoundIdentity) (c Candidate, lead bool, err err
 
 // addTaken notes whether another enabled identity has the person's address.
 func (j *joiner) addTaken(c *Candidate, own []ledger.BoundIdentity, addresses map[string]bool) error {
-	for _, other := range j.all {
-		if !addresses[access.FoldAddress(other.Address)] || slices.ContainsFunc(own,
+	for _, other := range pick(j.all, j.identitiesBy, keysOf(addresses, byAddress)) {
+		if !addresses[j.fold(other.Address)] || slices.ContainsFunc(own,
 			func(i ledger.BoundIdentity) bool { return i.Ref() == other.Ref() }) {
 			continue
 		}
@@ -270,18 +385,22 @@ func (j *joiner) addRecords(c *Candidate, own []ledger.BoundIdentity, addresses 
 	for _, i := range own {
 		accounts[i.Account] = i.Account != ""
 	}
-	for _, r := range j.page.Records {
-		bound := slices.ContainsFunc(j.page.Bindings, func(b ledger.Binding) bool {
+	bindings := j.bindingsOf(own)
+	for _, r := range pick(j.page.Records, j.recordsBy, j.recordKeys(own, bindings, addresses, accounts)) {
+		bound := slices.ContainsFunc(bindings, func(b ledger.Binding) bool {
 			return b.Record == r.ID && mine(identity.Ref{Source: b.Source, Key: b.Key})
 		})
 		external := r.External != "" && slices.ContainsFunc(c.Identities,
 			func(i identity.Identity) bool { return i.Key == r.External })
-		if bound || external || addresses[access.FoldAddress(r.Address)] || r.Account != "" && accounts[r.Account] {
+		if bound || external || addresses[j.fold(r.Address)] || r.Account != "" && accounts[r.Account] {
 			c.Records = append(c.Records, recordOf(r))
 			accounts[r.Account] = r.Account != ""
 		}
 	}
-	for _, b := range j.page.Bindings {
+	for _, r := range c.Records {
+		bindings = append(bindings, pick(j.page.Bindings, j.bindingsBy, []string{byRecord + string(r.ID)})...)
+	}
+	for _, b := range bindings {
 		ref := identity.Ref{Source: b.Source, Key: b.Key}
 		about := mine(ref) || slices.ContainsFunc(c.Records,
 			func(r identity.Record) bool { return string(r.ID) == b.Record })
@@ -291,8 +410,9 @@ func (j *joiner) addRecords(c *Candidate, own []ledger.BoundIdentity, addresses 
 				Account: identity.AccountID(b.Account)})
 		}
 	}
-	for _, a := range j.accounts {
-		if accounts[a.ID] || addresses[access.FoldAddress(a.Email)] {
+	keys := append(keysOf(accounts, byAccount), keysOf(addresses, byAddress)...)
+	for _, a := range pick(j.accounts, j.accountsBy, keys) {
+		if accounts[a.ID] || addresses[j.fold(a.Email)] {
 			c.Accounts = append(c.Accounts, accountOf(a))
 		}
 	}
@@ -387,6 +507,12 @@ func (p *Provisioner) Candidate(ctx context.Context, ref ledger.Ref) (Candidate,
 	return found[0], nil
 }
 
+// bound reports whether an identity is bound to a record and its account already.
+func (c Candidate) bound(i identity.Ref, record identity.RecordID, account string) bool {
+	return string(c.linked[i]) == account && slices.Contains(c.Bindings,
+		identity.Binding{Ref: i, Record: record, Account: identity.AccountID(account)})
+}
+
 // Bind binds a person's identities to a record, and to the account that it is linked to: from then on only ids count.
 // Identities that others stand against stay as they are, and so does a binding to a record that has lost its account or
 // has another one: as long as somebody is to look at that, what it was must be known.
@@ -397,7 +523,8 @@ func (p *Provisioner) Bind(ctx context.Context, of Candidate, record identity.Re
 		return err
 	}
 	for _, i := range of.Identities {
-		if i.Presence != identity.Enabled && i.Presence != identity.Disabled {
+		if i.Presence != identity.Enabled && i.Presence != identity.Disabled ||
+			of.bound(i.Ref, record, found[0].Account) {
 			continue
 		}
 		b := ledger.Binding{Source: i.Source, Key: i.Key, Record: string(record), Account: found[0].Account,
