@@ -65,7 +65,7 @@ test-sources: bin/gotestsum ## Test the readers of identity providers with real 
 	@scripts/test sources -vet=off -count=1 -p 1 -timeout 20m $(SOURCES)
 
 # The packages whose tests need a Temporal server.
-SHIPPED ?= ./e2e/sync ./e2e/grants ./e2e/rules ./e2e/reviews
+SHIPPED ?= ./e2e/sync ./e2e/grants ./e2e/rules ./e2e/reviews ./e2e/identities
 test-shipped: bin/gotestsum bin/temporal tools-server ## Run the end-to-end tests on the Temporal server that Compose ships (PostgreSQL: CASTELLAN_TEST_POSTGRES)
 	@go run ./e2e/server --shipped scripts/test shipped -vet=off -count=1 -p 2 -timeout 30m -skip '^TestCampaign' $(SHIPPED)
 
