@@ -30,10 +30,10 @@ func (r *registered) RegisterActivityWithOptions(room any, _ activity.RegisterOp
 // TestRegisterKeepsTheNamesInHistories: workflows that run already ask for activities by these names, whichever room
 // they are in.
 func TestRegisterKeepsTheNamesInHistories(t *testing.T) {
-	const names = `Admit Answer Apply Attend Attended BurnCodes CheckDecider CloseEnded Confirm Decide DecideGrant Examine ExpireGrant Explain
-		ExtendGrant FindRun Finish Govern GovernBegin GovernEnd HandOver Judge KeepSchedules Next Outline PlanUndo ReadGrants RequestGrant
+	const names = `AcceptSource Admit Answer Apply Attend Attended BurnCodes CheckDecider CloseEnded Confirm Decide DecideGrant DecideRecords Examine ExpireGrant Explain
+		ExtendGrant FindRun Finish Govern GovernBegin GovernEnd HandOver Judge JudgeRecords KeepSchedules Next Outline PlanUndo ReadGrants ReadRecords RequestGrant
 		ResendCode ReviewAttend ReviewBegin ReviewCarry ReviewClose ReviewEnd ReviewMark ReviewProgress ReviewRank ReviewRevoke ReviewSay
-		ReviewStage ReviewSweep ReviewTell RevokeGrant RuleTime Set Standing Sweep Tell Verify Watch`
+		ReviewStage ReviewSweep ReviewTell RevokeGrant RuleTime Set Standing Sweep Tell Verify VerifyRecords Watch WatchSource`
 	var all registered
 	activities.New(activities.Options{}).Register(&all)
 	slices.Sort(all)
