@@ -15,7 +15,7 @@ import (
 // nothing.
 func TestProvisioningOfTenThousand(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a large test")
+		t.Skip("10,000 people: make test-large")
 	}
 	o := start(t, "")
 	o.inStep()
