@@ -195,14 +195,7 @@ func (j *judge) window() {
 
 func (j *judge) suspects() {
 	for _, s := range j.stats.Suspects {
-		var targets []access.Entitlement
-		removals := 0
-		for _, i := range j.bound.Feeds(s.Name) {
-			target := j.bound.Targets[i].Entitlement
-			targets = append(targets, target)
-			removals += j.stats.Targets[target].Removals
-		}
-		if removals > 0 {
+		if targets, removals := j.removalsFrom(j.bound.Feeds(s.Name)); removals > 0 {
 			j.hold(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name},
 				"source group %s is suspect: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
 		}
@@ -212,18 +205,21 @@ func (j *judge) suspects() {
 // doubted holds what is based on identity sources that prove nothing about who is missing.
 func (j *judge) doubted() {
 	for _, s := range j.stats.Doubted {
-		var targets []access.Entitlement
-		removals := 0
-		for _, i := range j.bound.FedBySource(s.Name) {
-			target := j.bound.Targets[i].Entitlement
-			targets = append(targets, target)
-			removals += j.stats.Targets[target].Removals
-		}
-		if removals > 0 {
+		if targets, removals := j.removalsFrom(j.bound.FedBySource(s.Name)); removals > 0 {
 			j.hold(RuleIdentitySuspect, Scope{Targets: targets, Source: s.Name},
 				"source %s proves nothing about who is missing: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
 		}
 	}
+}
+
+// removalsFrom returns the entitlements of some targets of the policy, and how many removals the run has from them.
+func (j *judge) removalsFrom(positions []int) (targets []access.Entitlement, removals int) {
+	for _, i := range positions {
+		target := j.bound.Targets[i].Entitlement
+		targets = append(targets, target)
+		removals += j.stats.Targets[target].Removals
+	}
+	return targets, removals
 }
 
 func (j *judge) moved() {

@@ -324,17 +324,26 @@ func (r *reconciliation) verify(ctx workflow.Context) error {
 	if r.isGrantsRun() && r.Slow {
 		wait = roleLag
 	}
+	return r.readBack(ctx, wait, func() (verified, unverified, calls int, err error) {
+		seen, err := act.Verify(ctx, r.ref())
+		return seen.Verified, seen.Unverified, seen.Calls, err
+	})
+}
+
+// readBack reads what was written until all of it is seen, a few times at most, the first after a wait.
+func (r *reconciliation) readBack(ctx workflow.Context, wait time.Duration,
+	read func() (verified, unverified, calls int, err error)) error {
 	for try := 1; ; try++ {
 		if err := r.sleep(ctx, wait, "let the writes become visible"); err != nil {
 			return err
 		}
-		seen, err := act.Verify(ctx, r.ref())
+		verified, unverified, calls, err := read()
 		if err != nil {
 			return err
 		}
-		r.Run.Counts.Verified, r.Run.Counts.Unverified = seen.Verified, seen.Unverified
-		r.Run.Counts.Calls += seen.Calls
-		if seen.Unverified == 0 || try == verifyTries {
+		r.Run.Counts.Verified, r.Run.Counts.Unverified = verified, unverified
+		r.Run.Counts.Calls += calls
+		if unverified == 0 || try == verifyTries {
 			return nil
 		}
 		wait = verifyPatience

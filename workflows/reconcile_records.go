@@ -96,26 +96,14 @@ func (r *reconciliation) judgeRecords(ctx workflow.Context) error {
 	return nil
 }
 
-// verifyRecords reads back what was written, and whether the accounts of leavers are locked.
+// verifyRecords reads back the records that were written.
 func (r *reconciliation) verifyRecords(ctx workflow.Context) error {
 	r.reportProgress(ctx, false)
 	if r.Run.Counts.Done == 0 {
 		return nil
 	}
-	wait := r.in.Settings.Settle.Std()
-	for try := 1; ; try++ {
-		if err := r.sleep(ctx, wait, "let the writes become visible"); err != nil {
-			return err
-		}
+	return r.readBack(ctx, r.in.Settings.Settle.Std(), func() (verified, unverified, calls int, err error) {
 		seen, err := act.VerifyRecords(ctx, r.recordsRef())
-		if err != nil {
-			return err
-		}
-		r.Run.Counts.Verified, r.Run.Counts.Unverified = seen.Verified, seen.Unverified
-		r.Run.Counts.Calls += seen.Calls
-		if seen.Unverified == 0 || try == verifyTries {
-			return nil
-		}
-		wait = verifyPatience
-	}
+		return seen.Verified, seen.Unverified, seen.Calls, err
+	})
 }

@@ -69,7 +69,7 @@ func (c *recordChange) apply(ctx context.Context) (ChangeResult, error) {
 	if err != nil {
 		return c.settle(ctx, err)
 	}
-	if err := c.keep(ctx, user); err != nil {
+	if err := c.Keep(ctx, user); err != nil {
 		return ChangeResult{}, err // the line stays Sent: the next attempt reads back
 	}
 	if lacks := session.Lacks(c.line.Edits, session.RecordOf(user)); lacks != "" {
@@ -95,7 +95,7 @@ func (c *recordChange) decideNow(ctx context.Context) (session.Candidate, identi
 		case errors.Is(err, scim.ErrNotFound):
 			err = c.Ledger.RecordGone(ctx, c.Org, c.Spec.Directory.ID, string(r.ID), c.Now())
 		case err == nil:
-			err = c.keep(ctx, user)
+			err = c.Keep(ctx, user)
 		}
 		if err != nil {
 			return before, identity.Decision{}, err
@@ -122,17 +122,12 @@ func (c *recordChange) readByName(ctx context.Context) error {
 			return err
 		}
 		for _, user := range page.Items {
-			if err := c.keep(ctx, user); err != nil {
+			if err := c.Keep(ctx, user); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// keep stores a record as Atlassian shows it now.
-func (c *recordChange) keep(ctx context.Context, user scim.User) error {
-	return c.Ledger.SaveRecords(ctx, c.Org, c.Spec.Directory.ID, 0, []ledger.Record{session.RecordOf(user)}, c.Now())
 }
 
 // write is the one place that changes records of SCIM directories.

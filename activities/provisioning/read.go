@@ -2,9 +2,6 @@ package provisioning
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -86,7 +83,7 @@ func (r *reader) all(ctx context.Context) error {
 		}
 		var changed []ledger.Record
 		for _, user := range page.Items {
-			row := digested(session.RecordOf(user))
+			row := session.RecordOf(user)
 			if known[row.ID] != row.Digest {
 				changed = append(changed, row)
 			}
@@ -116,7 +113,7 @@ func (r *reader) lookUp(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return r.Ledger.SaveRecords(ctx, r.Org, r.directory, 0, []ledger.Record{digested(session.RecordOf(user))}, r.Now())
+	return r.Keep(ctx, user)
 }
 
 // few reads the records that the ledger knows of identities, and those that have their addresses as user names.
@@ -140,21 +137,11 @@ func (r *reader) few(ctx context.Context, refs []ledger.Ref) error {
 				return err
 			}
 			for _, user := range page.Items {
-				if err := r.Ledger.SaveRecords(ctx, r.Org, r.directory, 0,
-					[]ledger.Record{digested(session.RecordOf(user))}, r.Now()); err != nil {
+				if err := r.Keep(ctx, user); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
-}
-
-// digested sets the digest of a record: of all that a later read is compared by.
-func digested(r ledger.Record) ledger.Record {
-	r.Digest = ""
-	text, _ := json.Marshal(r) // plain data always encodes
-	sum := sha256.Sum256(text)
-	r.Digest = hex.EncodeToString(sum[:16])
-	return r
 }

@@ -80,14 +80,13 @@ func (v *verification) line(ctx context.Context, c access.Change) error {
 	if err != nil {
 		return err
 	}
-	row := digested(session.RecordOf(user))
-	if err := v.Ledger.SaveRecords(ctx, v.Org, v.Spec.Directory.ID, 0, []ledger.Record{row}, v.Now()); err != nil {
+	if err := v.Keep(ctx, user); err != nil {
 		return err
 	}
 	if err := v.restate(ctx, refOf(c.Sources[0])); err != nil {
 		return err
 	}
-	if session.Lacks(c.Edits, row) != "" {
+	if session.Lacks(c.Edits, session.RecordOf(user)) != "" {
 		v.result.Unverified++
 		return nil
 	}

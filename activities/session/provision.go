@@ -2,6 +2,9 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,7 +17,6 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
-	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
@@ -24,18 +26,17 @@ type Provisioner struct {
 	Spec   *provision.Provision
 	Decide identity.Provision
 	SCIM   *scim.Client
-	Policy *policy.Policy // with the accounts of its names
 
 	Doubted []plan.DoubtedSource // those of its sources that prove nothing about who is missing
 }
 
-// OpenProvision returns the provision of a name. b is the policy bound to the last outline, which knows the domains.
+// OpenProvision returns the provision of a name, which knows the domains that the last outline has.
 func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner, error) {
 	i := slices.IndexFunc(s.Policy.Provision, func(p provision.Provision) bool { return p.Name == name })
 	if i < 0 {
 		return nil, NonRetryable(ErrPolicy, fmt.Errorf("the policy has no provision %s", name))
 	}
-	p := &Provisioner{Session: s, Spec: &s.Policy.Provision[i], Policy: s.Policy}
+	p := &Provisioner{Session: s, Spec: &s.Policy.Provision[i]}
 	outline, known, err := s.LatestOutline(ctx)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,13 @@ func (s *Session) scimClient(d provision.Directory) (*scim.Client, error) {
 	return c, nil
 }
 
-// RecordOf returns a user of the SCIM directory as the ledger keeps it.
+// Keep stores a user of the SCIM directory as Atlassian shows it now.
+func (p *Provisioner) Keep(ctx context.Context, user scim.User) error {
+	return p.Ledger.SaveRecords(ctx, p.Org, p.Spec.Directory.ID, 0, []ledger.Record{RecordOf(user)}, p.Now())
+}
+
+// RecordOf returns a user of the SCIM directory as the ledger keeps it, with the digest that a later read is compared
+// by.
 func RecordOf(u scim.User) ledger.Record {
 	r := ledger.Record{ID: u.ID, Account: u.AtlassianAccountID, External: u.ExternalID, Active: u.Active,
 		Address: u.Email, Modified: u.Modified, Values: map[string]string{}}
@@ -100,6 +107,9 @@ func RecordOf(u scim.User) ledger.Record {
 			r.Values[string(name)] = value
 		}
 	}
+	text, _ := json.Marshal(r) // plain data always encodes
+	sum := sha256.Sum256(text)
+	r.Digest = hex.EncodeToString(sum[:16])
 	return r
 }
 
