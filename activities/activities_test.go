@@ -30,10 +30,13 @@ func (r *registered) RegisterActivityWithOptions(room any, _ activity.RegisterOp
 // TestRegisterKeepsTheNamesInHistories: workflows that run already ask for activities by these names, whichever room
 // they are in.
 func TestRegisterKeepsTheNamesInHistories(t *testing.T) {
-	const names = `AcceptSource Admit Answer Apply Attend Attended BurnCodes CheckDecider CloseEnded Confirm Decide DecideGrant DecideRecords Examine ExpireGrant Explain
-		ExtendGrant FindRun Finish Govern GovernBegin GovernEnd HandOver Judge JudgeRecords KeepSchedules Next Outline PlanUndo ReadGrants ReadRecords RequestGrant
-		ResendCode ReviewAttend ReviewBegin ReviewCarry ReviewClose ReviewEnd ReviewMark ReviewProgress ReviewRank ReviewRevoke ReviewSay
-		ReviewStage ReviewSweep ReviewTell RevokeGrant RuleTime Set Standing Sweep Tell Verify VerifyRecords Watch WatchSource`
+	const names = `AcceptSource Admit Answer Apply Attend Attended BurnCodes CheckDecider CheckWave CloseEnded
+		Confirm Decide DecideGrant DecideRecords EndLinks Examine ExpireGrant Explain ExtendGrant
+		FindIdentities FindRun Finish Govern GovernBegin GovernEnd HandOver Judge JudgeLinks JudgeRecords
+		KeepSchedules Next NextWave Outline PickLinks PlanUndo PreviewLinks ReadGrants ReadRecords RequestGrant
+		ResendCode ReviewAttend ReviewBegin ReviewCarry ReviewClose ReviewEnd ReviewMark ReviewProgress
+		ReviewRank ReviewRevoke ReviewSay ReviewStage ReviewSweep ReviewTell RevokeGrant RuleTime Set Standing
+		Sweep Tell Verify VerifyRecords Watch WatchSource`
 	var all registered
 	activities.New(activities.Options{}).Register(&all)
 	slices.Sort(all)

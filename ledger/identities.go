@@ -28,7 +28,14 @@ type Ref struct {
 // String returns the form in which changes name somebody who has no account yet: "corp:<key>".
 func (r Ref) String() string { return r.Source + ":" + r.Key }
 
-func compareRefs(a, b Ref) int {
+// ReadRef reads the form of String; Key is empty if the text is of another form.
+func ReadRef(text string) (r Ref) {
+	r.Source, r.Key, _ = strings.Cut(text, ":")
+	return r
+}
+
+// CompareRefs orders by source, then by key.
+func CompareRefs(a, b Ref) int {
 	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Key, b.Key))
 }
 
@@ -263,7 +270,7 @@ func (l *Ledger) Identities(ctx context.Context, org string, refs []Ref) ([]Boun
 			return nil, reading(err, "identities", org)
 		}
 	}
-	slices.SortFunc(all, func(a, b BoundIdentity) int { return compareRefs(a.Ref(), b.Ref()) })
+	slices.SortFunc(all, func(a, b BoundIdentity) int { return CompareRefs(a.Ref(), b.Ref()) })
 	return all, nil
 }
 

@@ -187,7 +187,7 @@ func (r *pageReader) related(ctx context.Context) error {
 			return err
 		}
 	}
-	slices.SortFunc(found, func(a, b Identity) int { return compareRefs(a.Ref(), b.Ref()) })
+	slices.SortFunc(found, func(a, b Identity) int { return CompareRefs(a.Ref(), b.Ref()) })
 	var err error
 	r.page.Related, err = r.take(ctx, found)
 	return err

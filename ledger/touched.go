@@ -20,7 +20,7 @@ type Touched struct {
 // Add adds others, each once.
 func (t *Touched) Add(others Touched) {
 	t.Accounts = slices.Compact(slices.Sorted(slices.Values(slices.Concat(t.Accounts, others.Accounts))))
-	t.Unbound = slices.SortedFunc(slices.Values(slices.Concat(t.Unbound, others.Unbound)), compareRefs)
+	t.Unbound = slices.SortedFunc(slices.Values(slices.Concat(t.Unbound, others.Unbound)), CompareRefs)
 	t.Unbound = slices.Compact(t.Unbound)
 	if t.More = t.More || others.More || len(t.Accounts)+len(t.Unbound) > MostTouched; t.More {
 		t.Accounts, t.Unbound = nil, nil

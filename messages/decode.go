@@ -33,8 +33,10 @@ var (
 	// mostBodies are the bodies that may be larger than others.
 	mostBodies = map[string]int{
 		OrgSync: mostPayload, TemporaryGrant: mostPayload, AccessReview: mostPayload, Reconcile: mostPayload,
+		Link:        512 << 10,
 		Report:      mostPayload,
-		ApplyPolicy: mostPayload, DecideItems: 1 << 20, LookAt: 256 << 10, RunProgress: 256 << 10,
+		ApplyPolicy: mostPayload, DecideItems: 1 << 20, ProvisionNow: 256 << 10, LookAt: 256 << 10,
+		RunProgress: 256 << 10,
 	}
 	// mostOf are the fields that may have more than MostName bytes, by their keys.
 	mostOf = map[string]int{
@@ -52,7 +54,8 @@ var (
 	}
 	// mostElements are the lists that may have more than 100 elements, by their keys.
 	mostElements = map[string]int{"items": MostItems, "lines": MostItems, "people": 4000, "groups": 4000,
-		"recount": 4000, "asks": 4000}
+		"recount": 4000, "asks": 4000,
+		"identities": MostLinkWave}
 )
 
 // DecodeInternal reads the messages of workflows and activities. These may be of two versions for a while, so unknown

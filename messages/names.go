@@ -37,6 +37,7 @@ const (
 	Report         = "Report"
 	TemporaryGrant = "TemporaryGrant"
 	AccessReview   = "AccessReview"
+	Link           = "Link"
 	Ledger         = "Ledger"
 )
 
@@ -54,6 +55,7 @@ const (
 	Revoke      = "revoke"
 
 	AcceptSource = "accept-source"
+	ProvisionNow = "provision-now"
 )
 
 // What OrgSync, by request, and TemporaryGrant accept in the same way; and Revoke.
@@ -75,11 +77,13 @@ const (
 	CancelReview  = "cancel"
 )
 
-// ForceContinueAsNew is a signal to OrgSync, TemporaryGrant and AccessReview, without a body, that starts a new history
-// now, as a repair.
+// ForceContinueAsNew is a signal to OrgSync, TemporaryGrant, AccessReview and Link, without a body, that starts a new
+// history now, as a repair.
 const ForceContinueAsNew = "force-continue-as-new"
 
-// Status is the query of OrgSync, Reconcile, TemporaryGrant and AccessReview.
+// Link accepts ApprovePlan and RejectPlan for its preview.
+
+// Status is the query of OrgSync, Reconcile, TemporaryGrant, AccessReview and Link.
 const Status = "status"
 
 // Between OrgSync and its Reconcile.
@@ -91,10 +95,14 @@ const (
 
 // Between OrgSync and TemporaryGrant, and from activities to TemporaryGrant.
 const (
-	Look            = "look"     // to a grant or a review: read the ledger, something about it changed (no body)
+	Look            = "look"     // to a grant, a review, a batch of links: read the ledger, it changed (no body)
 	ReconcileGrant  = "attend"   // to OrgSync: reconcile this person (ReconcileGrantSignal)
 	GrantReconciled = "attended" // to a grant: the result (GrantReconciledSignal)
 )
+
+// LinkWave is a signal from Link to OrgSync: write these people's lines of an approved batch (LinkWaveSignal). Look
+// answers it at the run's end.
+const LinkWave = "link-wave"
 
 // LookAt is a signal from AccessReview to OrgSync: verdicts came into force, so look at these people (LookAtSignal).
 const LookAt = "look-at"

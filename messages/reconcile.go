@@ -33,6 +33,8 @@ type Scope struct {
 	Provision string `json:"provision,omitempty"`
 	// Identities are those that the run is about, as "source:key"; none: everybody.
 	Identities []string `json:"identities,omitempty"`
+	// Batch is that of links whose lines, of these Identities, an approved hold writes.
+	Batch string `json:"batch,omitempty"`
 }
 
 // ReconcileInput starts one run. Only OrgSync should start it.
@@ -115,6 +117,7 @@ type RunSummary struct {
 	// Provision is that of a run over records, and States how many people are in which state after it.
 	Provision string       `json:"provision,omitempty"`
 	States    []StateCount `json:"states,omitempty"`
+	Gap       int          `json:"gap,omitempty"`      // likewise, active managed accounts without a record
 	Doubtful  bool         `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
 	// Due is how many of its changes affect facts that the policy uses: their people are decided again. Round counts
 	// consecutive runs caused by such changes, and Since is when the first of them began.

@@ -23,6 +23,7 @@ const (
 	ReportReview     = "review"        // the items of one review
 	ReportEvidence   = "evidence"      // the evidence of one review that has ended
 	ReportIdentities = "identities"    // the people of identity sources, with their accounts, records and states
+	ReportLinks      = "links"         // the people of a batch of links, and what became of them
 	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and compare the tables with it
 )
 
@@ -50,7 +51,7 @@ type ReportInput struct {
 	Source    string          `json:"source,omitempty"`
 	State     string          `json:"state,omitempty"`
 	Policy    json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
-	// findings: which report, by default the newest; review, evidence: which review
+	// findings: which report, by default the newest; review, evidence: which review; links: which batch
 	ID       string `json:"id,omitempty"`
 	Campaign string `json:"campaign,omitempty"` // reviews: only of this one
 	By       string `json:"by,omitempty"`       // review: only the items of this reviewer
@@ -83,7 +84,8 @@ type ReportAnswer struct {
 	Ledger   *LedgerCheck     `json:"ledger,omitempty"`
 	People   []PersonState    `json:"people,omitempty"`
 	States   []PeopleCount    `json:"states,omitempty"` // with the first page of people
-	Next     string           `json:"next,omitempty"`   // pass as after for more
+	Links    []LinkPerson     `json:"links,omitempty"`
+	Next     string           `json:"next,omitempty"` // pass as after for more
 }
 
 // Why explains what one person holds.

@@ -68,6 +68,7 @@ type ProvisionStatus struct {
 	Run      string       `json:"run"`              // the last one
 	Done     time.Time    `json:"done,omitzero"`    // when it last went well
 	States   []StateCount `json:"states,omitempty"` // how many people are in which state
+	Gap      int          `json:"gap"`              // active managed accounts without a record
 	Findings []string     `json:"findings,omitempty"`
 	Reported int          `json:"reported,omitempty"`
 	Problem  *Problem     `json:"problem,omitempty"`

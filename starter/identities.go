@@ -186,7 +186,8 @@ func printProvisions(w io.Writer, s messages.OrgSyncState) {
 			continue
 		}
 		known := s.Provisions[i]
-		display.Fprintf(w, "  provision %s: %s, at %s\n", one.Name, stateCounts(known.States), localTime(known.Done))
+		display.Fprintf(w, "  provision %s: %s, at %s; %d managed accounts without a record\n", one.Name,
+			stateCounts(known.States), localTime(known.Done), known.Gap)
 		if p := known.Problem; p != nil {
 			display.Fprintf(w, "    problem since %s: %s: %s; next attempt: %s\n", localTime(p.Since), p.Kind, p.Message,
 				localTime(p.Retry))

@@ -25,6 +25,8 @@ var (
 		"People of identity sources, by their state in the source.", []string{"org", "source", "state"}, nil)
 	recordsCount = prometheus.NewDesc("castellan_records",
 		"People of provisions, by their state.", []string{"org", "provision", "state"}, nil)
+	recordsGap = prometheus.NewDesc("castellan_accounts_without_record",
+		"Active managed accounts without a record in a provision's directory.", []string{"org", "provision"}, nil)
 	sourceAge = prometheus.NewDesc("castellan_source_age_seconds",
 		"Time since a source was last read completely.", []string{"org", "source"}, nil)
 	sourceMissing = prometheus.NewDesc("castellan_source_missing",
@@ -55,8 +57,8 @@ func (m *ledgerMetrics) setLedger(store *ledger.Ledger) {
 
 // Describe implements prometheus.Collector.
 func (m *ledgerMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{identitiesCount, recordsCount, sourceAge, sourceMissing, sourceSuspect,
-		sourceFailing} {
+	for _, d := range []*prometheus.Desc{identitiesCount, recordsCount, recordsGap, sourceAge, sourceMissing,
+		sourceSuspect, sourceFailing} {
 		out <- d
 	}
 }
@@ -136,6 +138,11 @@ func (c *counting) organization(ctx context.Context, org string, p *policy.Polic
 		for state, n := range states {
 			c.add(recordsCount, float64(n), org, provision.Name, state)
 		}
+		gap, err := c.store.Unrecorded(ctx, org, provision.Directory.ID)
+		if err != nil {
+			return err
+		}
+		c.add(recordsGap, float64(gap), org, provision.Name)
 	}
 	return nil
 }

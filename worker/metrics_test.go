@@ -63,6 +63,7 @@ mappings: [{name: m, from: ["hr:crew"], to: ["group:x"]}]
 		`castellan_identities{org="acme",source="hr",state="missing"} 1`,
 		`castellan_records{org="acme",provision="staff",state="linked"} 1`,
 		`castellan_records{org="acme",provision="staff",state="absent"} 1`,
+		`castellan_accounts_without_record{org="acme",provision="staff"} 0`,
 		`castellan_source_age_seconds{org="acme",source="hr"} 3600`,
 		`castellan_source_missing{org="acme",source="hr"} 1`,
 		`castellan_source_suspect{org="acme",source="hr"} 1`,

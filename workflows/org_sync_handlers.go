@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -47,13 +48,15 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		kit.Handle(ctx, h, messages.AcceptSource, "believe what a suspect read of an identity source lacks",
 			s.checkAcceptSource, s.acceptSource),
 		kit.Handle(ctx, h, messages.Extend, "extend an active grant, by its request's id", s.checkExtend, s.extend),
+		kit.Handle(ctx, h, messages.ProvisionNow, "look at the records of everybody, or of some people, now",
+			s.checkProvisionNow, s.provisionNow),
 	)
 	if err != nil {
 		return err
 	}
 	if workflow.GetVersion(ctx, "signals-with-the-start", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
 		h.ListensTo(messages.ReconcileGrant, messages.WritesPaused, messages.RunProgress, messages.ForceContinueAsNew,
-			messages.LookAt)
+			messages.LookAt, messages.LinkWave)
 	}
 	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion,
 		1) > workflow.DefaultVersion {
@@ -72,6 +75,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	s.receiveFromRuns(ctx)
 	kit.ReceiveEach(ctx, h, messages.ReconcileGrant, s.checkQueueGrant, s.queueGrant)
 	kit.ReceiveEach(ctx, h, messages.LookAt, checkLookAt, s.lookAt)
+	kit.ReceiveEach(ctx, h, messages.LinkWave, s.checkLinkWave, s.linkWave)
 	kit.ReceiveSignal(ctx, h, messages.ForceContinueAsNew, func() { s.history.Force(); s.wake = true })
 	return nil
 }
@@ -195,10 +199,21 @@ func (s *orgSync) decider(ctx workflow.Context, by string, again func() error) e
 		1) == workflow.DefaultVersion {
 		return nil
 	}
-	err := act.CheckDecider(ctx, s.Org, by)
+	if err := decider(ctx, s.log, s.Org, by); err != nil {
+		return err
+	}
+	return again()
+}
+
+// decider refuses a decision by an address that the directory does not know.
+func decider(ctx workflow.Context, log log.Logger, org, by string) error {
+	if !access.IsAddress(by) {
+		return nil
+	}
+	err := act.CheckDecider(ctx, org, by)
 	switch kind := kit.KindOf(err); {
 	case err == nil:
-		return again()
+		return nil
 	case temporal.IsCanceledError(err):
 		return err
 	case kind == session.ErrUnknown, kind == session.ErrRefused:
@@ -206,8 +221,8 @@ func (s *orgSync) decider(ctx workflow.Context, by string, again func() error) e
 	case by == messages.You:
 		return kit.Refuse("by is %s, which stands for you in printed commands: put your own e-mail address or account id there", by)
 	}
-	s.log.Warn("who decides could not be looked up: they are taken by their word", "error", err)
-	return again()
+	log.Warn("who decides could not be looked up: they are taken by their word", "error", err)
+	return nil
 }
 
 func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (messages.Answer, error) {

@@ -123,7 +123,7 @@ func (s *orgSync) recordProvision(ctx workflow.Context, sum messages.RunSummary)
 	case sum.State == messages.RunStopped:
 		s.dueProvision(name, "again, since it was stopped")
 	default:
-		known.Problem, known.Done, known.States = nil, workflow.Now(ctx), sum.States
+		known.Problem, known.Done, known.States, known.Gap = nil, workflow.Now(ctx), sum.States, sum.Gap
 		known.Findings, known.Reported = sum.Findings, sum.Reported
 	}
 }
@@ -166,7 +166,8 @@ func (s *orgSync) describeProvisions(page *display.Page) {
 			page.Line("- %s: not yet; it begins after the first full verification", p.Name)
 			continue
 		}
-		page.Line("- %s: %s, at %s", p.Name, describeStates(known.States), instant(known.Done))
+		page.Line("- %s: %s, at %s; %d managed accounts without a record", p.Name, describeStates(known.States),
+			instant(known.Done), known.Gap)
 		if known.Problem != nil {
 			page.Line("  - **%s** since %s, tried %d times, next at %s: %s", known.Problem.Kind,
 				instant(known.Problem.Since), known.Problem.Tries, instant(known.Problem.Retry), known.Problem.Message)

@@ -29,8 +29,9 @@ type childRun struct {
 	verdicts   int  // how often it reported the guard's verdict
 	lookingUp  bool // its hold is being looked up
 	over       bool
-	requested  bool // somebody asked for it
-	continued  bool // it was stopped, and the next history continues it
+	requested  bool           // somebody asked for it
+	wave       messages.Scope // of a batch of links, if it is one
+	continued  bool           // it was stopped, and the next history continues it
 }
 
 // newID returns a unique id for a run or request, from the current time.
@@ -113,7 +114,7 @@ func (s *orgSync) startFull(ctx workflow.Context) {
 
 func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInput, job *messages.Job) {
 	b := s.reconcile(ctx, in, act.DescribeScope(in.Scope))
-	b.requested = job != nil
+	b.requested, b.wave = job != nil, in.Scope
 	s.full = b
 	s.Running = &messages.RunSummary{Run: in.Run, Trigger: in.Trigger, Scope: in.Scope.Kind, By: in.By,
 		State: messages.RunReading, Started: workflow.Now(ctx), DryRun: in.DryRun}
@@ -122,6 +123,7 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 		err := b.future.Get(ctx, &sum)
 		_ = workflow.Await(ctx, func() bool { return !b.lookingUp }) // its hold before its end
 		b.over, s.full, s.Running = true, nil, nil
+		s.answerBatch(ctx, in.Scope)
 		sum.Provision = in.Scope.Provision // of a run that failed without a summary, too
 		s.recordRun(ctx, sum, err)
 		if job != nil && b.continued && err == nil && sum.State == messages.RunStopped && sum.Problem == nil {

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/activities/sources"
 	"github.com/castellan-io/castellan/messages"
@@ -42,6 +43,13 @@ func newSourceLoop(t *testing.T, read ...func() (sources.WatchResult, error)) *s
 			s.accepts = append(s.accepts, in)
 			return true, nil
 		}, activity.RegisterOptions{Name: "AcceptSource"})
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in provisioning.FindIdentitiesInput) ([]string,
+			error) {
+			if in.Provision != "staff" {
+				return nil, errors.New("the loop asks for the people of " + in.Provision)
+			}
+			return []string{"hr:7"}, nil
+		}, activity.RegisterOptions{Name: "FindIdentities"})
 	})
 	s.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		result := inForce(in, true)

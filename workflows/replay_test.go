@@ -90,6 +90,7 @@ func register(r registry) {
 	r.RegisterWorkflowWithOptions(workflows.OrgSync, workflow.RegisterOptions{Name: messages.OrgSync})
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
 	r.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
+	r.RegisterWorkflowWithOptions(workflows.Link, workflow.RegisterOptions{Name: messages.Link})
 	r.RegisterWorkflowWithOptions(workflows.AccessReview, workflow.RegisterOptions{Name: messages.AccessReview})
 	r.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
 	r.RegisterWorkflowWithOptions(workflows.Ledger, workflow.RegisterOptions{Name: messages.Ledger})

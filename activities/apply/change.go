@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -388,6 +389,8 @@ type NextInput struct {
 	After    string `json:"after,omitempty"`   // from the last result
 	Through  string `json:"through,omitempty"` // of ConfirmResult: only lines up to it
 	Limit    int    `json:"limit"`
+	// Identities are those whose lines are asked for, as "source:key"; none: all lines.
+	Identities []string `json:"identities,omitempty"`
 }
 
 // NextResult has the lines in their smallest form, since the history contains them.
@@ -431,13 +434,17 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 	}
 	result := NextResult{After: in.After, More: len(lines) == in.Limit}
 	for _, c := range lines {
+		result.After = session.WriteKey(c)
+		if len(in.Identities) > 0 && !slices.ContainsFunc(c.Sources,
+			func(of string) bool { return slices.Contains(in.Identities, of) }) {
+			continue
+		}
 		held, err := s.guarded(ctx, in.Run, c)
 		if err != nil {
 			return NextResult{}, err
 		}
 		result.Lines = append(result.Lines,
 			Line{Person: c.Person, Target: c.Target, Label: c.Label(), Guarded: held})
-		result.After = session.WriteKey(c)
 	}
 	return result, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
@@ -47,8 +46,7 @@ func (s *Session) applyRecord(ctx context.Context, in ChangeInput) (ChangeResult
 	if err != nil {
 		return ChangeResult{}, s.unsent(ctx, in.Run, line, err)
 	}
-	c := &recordChange{Provisioner: p, lines: s, in: in, line: line}
-	c.ref.Source, c.ref.Key, _ = strings.Cut(line.Sources[0], ":")
+	c := &recordChange{Provisioner: p, lines: s, in: in, line: line, ref: ledger.ReadRef(line.Sources[0])}
 	return c.apply(ctx)
 }
 

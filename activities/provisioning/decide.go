@@ -53,7 +53,7 @@ func (a *Activities) DecideRecords(ctx context.Context, in DecideInput) (DecideR
 	if d.adopted, err = p.Adopted(ctx); err != nil {
 		return DecideResult{}, err
 	}
-	after, refs := refOf(in.After), refsOf(in.Identities)
+	after, refs := ledger.ReadRef(in.After), refsOf(in.Identities)
 	for page := 0; page < pagesInBlock; page++ {
 		candidates, next, err := p.Candidates(ctx, after, refs)
 		if err != nil {
@@ -167,15 +167,10 @@ func bounded(text string) string {
 	return strings.ToValidUTF8(text[:mostDetail], "") + "…"
 }
 
-func refOf(text string) (r ledger.Ref) {
-	r.Source, r.Key, _ = strings.Cut(text, ":")
-	return r
-}
-
 func refsOf(texts []string) []ledger.Ref {
 	var refs []ledger.Ref
 	for _, text := range texts {
-		refs = append(refs, refOf(text))
+		refs = append(refs, ledger.ReadRef(text))
 	}
 	return refs
 }

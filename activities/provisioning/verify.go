@@ -68,11 +68,11 @@ func (v *verification) line(ctx context.Context, c access.Change) error {
 	if len(c.Sources) == 0 {
 		return nil
 	}
-	bound, err := v.Ledger.Bindings(ctx, v.Org, v.Spec.Name, []ledger.Ref{refOf(c.Sources[0])})
+	bound, err := v.Ledger.Bindings(ctx, v.Org, v.Spec.Name, []ledger.Ref{ledger.ReadRef(c.Sources[0])})
 	if err != nil {
 		return err
 	}
-	user, err := v.SCIM.User(ctx, bound[refOf(c.Sources[0])].Record)
+	user, err := v.SCIM.User(ctx, bound[ledger.ReadRef(c.Sources[0])].Record)
 	if errors.Is(err, scim.ErrNotFound) || errors.Is(err, scim.ErrInvalid) {
 		v.result.Unverified++
 		return nil
@@ -83,7 +83,7 @@ func (v *verification) line(ctx context.Context, c access.Change) error {
 	if err := v.Keep(ctx, user); err != nil {
 		return err
 	}
-	if err := v.restate(ctx, refOf(c.Sources[0])); err != nil {
+	if err := v.restate(ctx, ledger.ReadRef(c.Sources[0])); err != nil {
 		return err
 	}
 	if session.Lacks(c.Edits, session.RecordOf(user)) != "" {

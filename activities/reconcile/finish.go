@@ -254,7 +254,8 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 		return sum, err
 	}
 	if sum.Provision != "" {
-		if sum.States, err = a.env.ProvisionStates(ctx, in.Org, sum.Provision); err != nil {
+		sum.States, sum.Gap, err = a.env.ProvisionStates(ctx, in.Org, in.Policy, sum.Provision)
+		if err != nil {
 			return sum, err
 		}
 	}

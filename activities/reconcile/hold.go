@@ -274,6 +274,8 @@ func holdMessage(h ledger.Hold) *messages.Hold {
 type DecideInput struct {
 	Org      string `json:"org"`
 	Decision string `json:"decision"` // approve or reject
+	// Batch is that of links whose plan it is; "": it is a plan of the organization's loop.
+	Batch string `json:"batch,omitempty"`
 	messages.DecisionInput
 }
 
@@ -285,7 +287,7 @@ type DecideResult struct {
 
 // sameLines refuses to approve a plan whose lines no longer have its hash: only what was looked at is released.
 func (a *Activities) sameLines(ctx context.Context, in DecideInput) error {
-	lane, err := a.laneOf(ctx, in.Org, in.Plan)
+	lane, err := a.laneOf(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -369,7 +371,7 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 	if err := a.sameLines(ctx, in); err != nil {
 		return DecideResult{}, err
 	}
-	lane, err := a.laneOf(ctx, in.Org, in.Plan)
+	lane, err := a.laneOf(ctx, in)
 	if err != nil {
 		return DecideResult{}, err
 	}
@@ -382,7 +384,7 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 		return DecideResult{}, err
 	}
 	result := DecideResult{Hold: *holdMessage(hold)}
-	if lane == ledger.LaneIdentity {
+	if lane != ledger.LaneAccess {
 		result.Hold.Provision, err = a.provisionOf(ctx, in.Org, hold.Run)
 		return result, err
 	}
@@ -411,9 +413,12 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 }
 
 // laneOf returns the lane in which a plan is held, or was: that of identities, or else that of access.
-func (a *Activities) laneOf(ctx context.Context, org, plan string) (ledger.Lane, error) {
-	decided, err := a.env.Ledger.HoldsIn(ctx, org, ledger.LaneIdentity, mostDecisions)
-	if err == nil && slices.ContainsFunc(decided, func(h ledger.Hold) bool { return h.Plan == plan }) {
+func (a *Activities) laneOf(ctx context.Context, in DecideInput) (ledger.Lane, error) {
+	if in.Batch != "" {
+		return ledger.LaneOfBatch(in.Batch), nil
+	}
+	decided, err := a.env.Ledger.HoldsIn(ctx, in.Org, ledger.LaneIdentity, mostDecisions)
+	if err == nil && slices.ContainsFunc(decided, func(h ledger.Hold) bool { return h.Plan == in.Plan }) {
 		return ledger.LaneIdentity, nil
 	}
 	return ledger.LaneAccess, err

@@ -18,7 +18,7 @@ import (
 
 // identityNamed returns the identity of a typed name such as corp:KEY; is is false for a name of another form.
 func (e *explanation) identityNamed(ctx context.Context, typed string) (one ledger.BoundIdentity, is bool, err error) {
-	ref := refOf(typed)
+	ref := ledger.ReadRef(typed)
 	if ref.Key == "" || e.Policy.Source(ref.Source) == nil {
 		return one, false, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
@@ -41,7 +40,7 @@ func (a *Activities) identities(ctx context.Context, in messages.ReportInput, an
 	if from < 0 {
 		return session.NonRetryable(session.ErrUnknown, fmt.Errorf("after %q is not what an earlier answer said", in.After))
 	}
-	ref := refOf(after.Person)
+	ref := ledger.ReadRef(after.Person)
 	for _, p := range parts[from:] {
 		if err := l.list(ctx, p, ref); err != nil || answer.Next != "" {
 			return err
@@ -49,12 +48,6 @@ func (a *Activities) identities(ctx context.Context, in messages.ReportInput, an
 		ref = ledger.Ref{}
 	}
 	return nil
-}
-
-// refOf reads the name of an identity: "source:key".
-func refOf(text string) (r ledger.Ref) {
-	r.Source, r.Key, _ = strings.Cut(text, ":")
-	return r
 }
 
 func countsInWords(counts []messages.PeopleCount) string {

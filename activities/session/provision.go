@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/atlassian/account"
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/identity"
 	"github.com/castellan-io/castellan/ledger"
@@ -79,6 +80,28 @@ func (s *Session) scimClient(d provision.Directory) (*scim.Client, error) {
 	})
 	if err != nil {
 		return nil, NonRetryable(ErrPolicy, fmt.Errorf("SCIM directory %s: %w", d.ID, err))
+	}
+	return c, nil
+}
+
+// UserManagement returns a client of the user management API, which tells about managed accounts. It goes by the
+// organization's key, which must have been made without scopes.
+func (s *Session) UserManagement() (*account.Client, error) {
+	client := *s.http
+	client.Transport = s.paceOf(s.Org + "/users").transport(s.http.Transport)
+	c, err := account.New(account.Options{
+		BaseURL: strings.TrimSuffix(strings.TrimSuffix(s.baseURL, "/"), "/admin"), HTTP: &client, UserAgent: "castellan",
+		Key: func(context.Context) (string, error) {
+			value, err := s.secret(s.Org, s.Policy.Organization.Key)
+			if err != nil {
+				return "", NonRetryable(ErrKeyRefused, fmt.Errorf("the key of organization %s cannot be read: %w", s.Org, err))
+			}
+			return value, nil
+		},
+		Observe: func(account.Call) { s.calls.Add(1) },
+	})
+	if err != nil {
+		return nil, NonRetryable(ErrPolicy, fmt.Errorf("organization %s: %w", s.Org, err))
 	}
 	return c, nil
 }
@@ -185,15 +208,30 @@ func (p *Provisioner) Adopted(ctx context.Context) (bool, error) {
 	return p.Ledger.HasBindings(ctx, p.Org, p.Spec.Name)
 }
 
-// ProvisionStates returns how many people of a provision are in which state.
-func (a *Env) ProvisionStates(ctx context.Context, org, provision string) ([]messages.StateCount, error) {
-	counts, err := a.Ledger.PersonStateCounts(ctx, org, provision)
+// ProvisionStates returns how many people of a provision are in which state, and how many active managed accounts have
+// no record in its directory.
+func (a *Env) ProvisionStates(ctx context.Context, org, hash, name string) (states []messages.StateCount, gap int,
+	err error) {
+	counts, err := a.Ledger.PersonStateCounts(ctx, org, name)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var states []messages.StateCount
 	for _, state := range SortedKeys(counts) {
 		states = append(states, messages.StateCount{State: state, Count: counts[state]})
 	}
-	return states, nil
+	p, err := a.WrittenPolicy(ctx, org, hash)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, one := range p.Provision {
+		if one.Name == name {
+			gap, err = a.Ledger.Unrecorded(ctx, org, one.Directory.ID)
+		}
+	}
+	return states, gap, err
+}
+
+// Gap returns how many active managed accounts have no record in the provision's directory.
+func (p *Provisioner) Gap(ctx context.Context) (int, error) {
+	return p.Ledger.Unrecorded(ctx, p.Org, p.Spec.Directory.ID)
 }

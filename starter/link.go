@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/castellan-io/castellan/display"
+	"github.com/castellan-io/castellan/messages"
+)
+
+func (s *session) link() *cobra.Command {
+	var org string
+	var in messages.LinkInput
+	c := &cobra.Command{
+		Use: "link BATCH [PERSON…]", Short: "Link accounts that people have already to records of a SCIM directory, in waves",
+		Long: "Makes a preview of who would be linked, what is kept and what is overwritten, and waits for it. Nothing is written\n" +
+			"before you approve exactly that preview. A PERSON is an e-mail address, an account id, or SOURCE:KEY; without any, it is\n" +
+			"everybody who has an account and no record. The same BATCH may be started again: whoever is linked already stays so.\n" +
+			"For example: starter link pilot ana@acme.example bo@acme.example --provision staff",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError(c, "name the batch, for example pilot")
+			}
+			if err := messages.CheckBatch(args[0]); err != nil {
+				return usageError(c, "%v", err)
+			}
+			if in.Provision == "" {
+				return usageError(c, "name the provision of the policy with --provision")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if in.By, err = s.actingPerson(); err != nil {
+				return err
+			}
+			if org, err = s.resolveOrg(cmd.Context(), org); err != nil {
+				return err
+			}
+			in.People = args[1:]
+			state, err := s.startLink(cmd.Context(), org, args[0], in)
+			if err != nil {
+				return err
+			}
+			return s.show(state, func(w io.Writer) { printLink(w, state) })
+		},
+	}
+	orgFlag(c, &org)
+	c.Flags().StringVar(&in.Provision, "provision", "", "the provision of the policy whose directory gets the records")
+	c.Flags().IntVar(&in.Most, "most", 0, "people at most, where none is named; default 500")
+	c.Flags().IntVar(&in.Wave, "wave", 0, "people linked at a time; default 50")
+	c.Flags().StringVar(&in.Note, "note", "", "why, for the ledger")
+	return c
+}
+
+// startLink starts a batch and waits for its preview, or for whatever else becomes of it, for a while.
+func (s *session) startLink(ctx context.Context, org, batch string, in messages.LinkInput) (messages.LinkState, error) {
+	var state messages.LinkState
+	if err := s.register(ctx); err != nil {
+		return state, err
+	}
+	id := messages.LinkID(org, batch)
+	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: messages.QueueWorkflows, WorkflowTaskTimeout: messages.TaskTimeout,
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		TypedSearchAttributes:                    temporal.NewSearchAttributes(messages.AttributeOrg.ValueSet(org)),
+		StaticSummary:                            display.Summary(org + ": link batch " + batch),
+	}, messages.Link, in)
+	var running *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &running) {
+		return state, fmt.Errorf("batch %s of %s is under way: see workflow %s, or %s. It can be started again once it is over",
+			batch, org, id, display.Starter("links", org, batch))
+	}
+	if err != nil {
+		return state, err
+	}
+	return s.awaitLink(ctx, run)
+}
+
+// awaitLink waits until the preview stands or the batch is over.
+func (s *session) awaitLink(ctx context.Context, run client.WorkflowRun) (state messages.LinkState, err error) {
+	defer s.explainWait(run.GetID())()
+	over := make(chan error, 1)
+	go func() {
+		var last messages.LinkState
+		err := run.Get(ctx, &last)
+		if err == nil {
+			state = last
+		}
+		over <- err
+	}()
+	tick := time.NewTicker(startPollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-over:
+			return state, err
+		case <-ctx.Done():
+			return messages.LinkState{}, ctx.Err()
+		case <-tick.C:
+		}
+		var now messages.LinkState
+		value, err := s.client.QueryWorkflow(ctx, run.GetID(), run.GetRunID(), messages.Status)
+		if err == nil && value.Get(&now) == nil && now.State != messages.LinkReading && now.Hold != nil {
+			return now, nil
+		}
+	}
+}
+
+func printLink(w io.Writer, s messages.LinkState) {
+	display.Fprintf(w, "batch %s of %s, provision %s: %s\n", s.Batch, s.Org, s.Provision, s.State)
+	for _, c := range s.Counts {
+		display.Fprintf(w, "  %d %s\n", c.Count, c.State)
+	}
+	display.Fprintf(w, "  %d managed accounts have no record\n", s.Gap)
+	for _, one := range s.Surprise {
+		display.Fprintf(w, "  stopped: %s\n", one)
+	}
+	if s.ReadOnly != "" {
+		display.Fprintf(w, "  a preview only: nothing is linked, since %s\n", s.ReadOnly)
+	}
+	display.Fprintf(w, "  who, what is kept and overwritten: %s\n", display.Starter("links", s.Org, s.Batch))
+	if s.Hold != nil {
+		for _, rule := range s.Hold.Rules {
+			display.Fprintf(w, "  %s\n", rule)
+		}
+		display.Fprintf(w, "approve exactly this preview: %s\n", display.Update(s.Workflow, messages.ApprovePlan,
+			display.Input{{"plan", s.Hold.Plan}, {"by", messages.You}}))
+	}
+}
+
+func (s *session) links() *cobra.Command {
+	in := messages.ReportInput{Kind: messages.ReportLinks}
+	c := &cobra.Command{
+		Use: "links [ORG] BATCH", Short: "List the people of a batch of links: what is kept, what is overwritten, what became of them",
+		Long: "Lists everybody of a batch, one a line, with the wave and the outcome: pending, linked, already-linked, not-linked (with\n" +
+			"the reason), left-out, or surprise. For example: links pilot --state surprise",
+		Args: argCount(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			in.ID = args[len(args)-1]
+			if in.Org, err = s.resolveOrg(cmd.Context(), args[:len(args)-1]...); err != nil {
+				return err
+			}
+			answer, err := s.askAll(cmd.Context(), in, in.Limit)
+			if err != nil {
+				return err
+			}
+			return s.show(answer, func(w io.Writer) { printLinks(w, answer) })
+		},
+	}
+	c.Flags().StringVar(&in.State, "state", "", "only people with this outcome, for example surprise")
+	c.Flags().IntVar(&in.Limit, "limit", 200, "people at most; 0: all of them")
+	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	return c
+}
+
+func printLinks(w io.Writer, answer messages.ReportAnswer) {
+	for _, c := range answer.States {
+		display.Fprintf(w, "%s: %d %s\n", c.Of, c.Count, c.State)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nIDENTITY\tADDRESS\tACCOUNT\tRECORD\tWAVE\tOUTCOME\tKEPT\tOVERWRITTEN\tLOCKED THEN\tDETAIL")
+	for _, k := range answer.Links {
+		wave := ""
+		if k.Wave > 0 {
+			wave = fmt.Sprint(k.Wave)
+		}
+		kept := k.Before.Names
+		kept = append(kept[:len(kept):len(kept)], k.Before.Roles...)
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Identity, k.Address, k.Account, k.Record,
+			wave, k.Outcome, strings.Join(kept, ", "), strings.Join(k.Before.Overwrites, ", "),
+			strings.Join(k.Before.Locks, ", "), k.Detail)
+	}
+	_ = table.Flush()
+	if answer.Next != "" {
+		display.Fprintf(w, "\nmore: --after %s\n", display.Safe(display.Quote(answer.Next)))
+	}
+}

@@ -1,0 +1,92 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/workflows/internal/act"
+	"github.com/castellan-io/castellan/workflows/internal/kit"
+)
+
+// listen registers the handlers of all messages to a batch of links.
+func (k *linkBatch) listen(ctx workflow.Context) error {
+	if err := kit.AnswerQuery(ctx, messages.Status, "what is to be linked, how far it is, what stopped it",
+		func() messages.LinkState { return k.LinkState }); err != nil {
+		return err
+	}
+	h := kit.NewMessageHandlers(kit.Options{Org: k.Org,
+		Refused: func(one messages.RefusedMessage) { k.Refused = kit.KeepRefused(k.Refused, one) }})
+	k.handlers, k.history = h, kit.NewRenewal(h, kit.Limits{Events: renewLinkAt})
+	err := kit.FirstError(
+		kit.Handle(ctx, h, messages.ApprovePlan, "link the people of the preview with this hash", k.checkDecision,
+			k.approve),
+		kit.Handle(ctx, h, messages.RejectPlan, "link nobody", k.checkDecision, k.reject),
+	)
+	if err != nil {
+		return err
+	}
+	h.ListensTo(messages.Look, messages.ForceContinueAsNew)
+	h.Serve(ctx)
+	kit.ReceiveSignal(ctx, h, messages.Look, func() { k.looked = true })
+	kit.ReceiveSignal(ctx, h, messages.ForceContinueAsNew, func() { k.history.Force() })
+	return nil
+}
+
+func (k *linkBatch) checkDecision(in messages.DecisionInput) error {
+	switch {
+	case in.By == "":
+		return kit.Refuse("by is missing: say who decides")
+	case !strings.HasPrefix(in.Plan, "sha256:"):
+		return kit.Refuse("plan is missing: give the hash of the preview, sha256:…, as the status shows it")
+	case k.State != messages.LinkHeld || k.Hold == nil:
+		return kit.Refuse("batch %s does not wait for a decision: it is %s", k.Batch, k.State)
+	case k.Hold.Plan != in.Plan:
+		return kit.Refuse("plan %s is not open; the preview that waits is %s, of %d people. Look at it before you decide",
+			in.Plan, k.Hold.Plan, k.Hold.People)
+	}
+	return nil
+}
+
+func (k *linkBatch) approve(ctx workflow.Context, in messages.DecisionInput) (messages.Answer, error) {
+	if err := k.checkDecision(in); err != nil {
+		return messages.Answer{}, err
+	}
+	people := k.Hold.People
+	if err := k.decide(ctx, "approve", messages.LinkLinking, in); err != nil {
+		return messages.Answer{}, err
+	}
+	return messages.Answer{Message: fmt.Sprintf("approved: %d people are linked, wave by wave. It stops if anything is not as the preview shows it",
+		people)}, nil
+}
+
+func (k *linkBatch) reject(ctx workflow.Context, in messages.DecisionInput) (messages.Answer, error) {
+	if err := k.decide(ctx, "reject", messages.LinkRejected, in); err != nil {
+		return messages.Answer{}, err
+	}
+	return messages.Answer{Message: "rejected: nobody is linked"}, nil
+}
+
+// decide records a decision on the preview.
+func (k *linkBatch) decide(ctx workflow.Context, decision, state string, in messages.DecisionInput) error {
+	if k.deciding {
+		return kit.Refuse("somebody is deciding just now; look again in a moment")
+	}
+	k.deciding = true
+	defer func() { k.deciding = false }()
+	if err := decider(ctx, k.log, k.Org, in.By); err != nil {
+		return err
+	}
+	if err := k.checkDecision(in); err != nil {
+		return err
+	}
+	if _, err := act.Decide(ctx, reconcile.DecideInput{Org: k.Org, Decision: decision, Batch: k.Batch,
+		DecisionInput: in}); err != nil {
+		return err
+	}
+	k.State, k.By, k.Plan, k.Hold = state, in.By, in.Plan, nil
+	return nil
+}
