@@ -30,6 +30,9 @@ const (
 	// EntryHoldingEnded: reads proved that a holding is over, without a change of Castellan's.
 	EntryHoldingEnded = "holding-ended"
 
+	// EntryProvisionAdopted: the first plan of a provision was approved
+	EntryProvisionAdopted = "provision-adopted"
+
 	EntryIdentityBound  = "identity-bound"  // which account, or which record of a directory, an identity is from now on
 	EntrySourceAccepted = "source-accepted" // what a suspect read of a source showed was accepted
 

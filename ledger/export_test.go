@@ -134,7 +134,7 @@ func (l *Ledger) ExplainLines(ctx context.Context, org, run string, f Filter) (s
 }
 
 func (l *Ledger) ExplainSupersede(ctx context.Context, org, run string, people []string, at time.Time) (string, error) {
-	query, args := supersedeQuery(org, run, people, "grants", at)
+	query, args := supersedeQuery(org, run, people, at, []string{"grants"})
 	return l.explain(ctx, query, args)
 }
 

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -123,11 +124,11 @@ func (l *Ledger) Verified(ctx context.Context, org, run string, changes []access
 }
 
 // Supersede ends the planned lines that other runs still have for these people, because this run decided them again.
-// Held lines are left to their hold, begun ones to their attempt, and those of runs of the scope but to their runs.
-func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, but string, at time.Time) error {
+// Held lines are left to their hold, begun ones to their attempt, and those of runs of the scopes but to their runs.
+func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, at time.Time, but ...string) error {
 	return l.write(ctx, org, "supersede older plan lines by run "+run, func(w *write) error {
 		for _, some := range chunks(people) {
-			query, args := supersedeQuery(org, run, some, but, at)
+			query, args := supersedeQuery(org, run, some, at, but)
 			if _, err := w.exec(ctx, query, args...); err != nil {
 				return err
 			}
@@ -137,12 +138,13 @@ func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string
 }
 
 // supersedeQuery has the state in the form of the index lines_planned.
-func supersedeQuery(org, run string, people []string, but string, at time.Time) (string, []any) {
+func supersedeQuery(org, run string, people []string, at time.Time, but []string) (string, []any) {
 	where, args := among("org", "person", people, org)
+	kept, scopes := in("r.scope", but)
 	return `UPDATE lines SET state = 'superseded', answer = 'decided anew by a later run', at = ?
 		WHERE state = 'planned' AND run <> ? AND NOT EXISTS (
-			SELECT 1 FROM runs r WHERE r.org = lines.org AND r.id = lines.run AND r.scope = ?) AND ` + where,
-		append([]any{instant(orNow(at)), run, but}, args...)
+			SELECT 1 FROM runs r WHERE r.org = lines.org AND r.id = lines.run AND ` + kept + `) AND ` + where,
+		slices.Concat([]any{instant(orNow(at)), run}, scopes, args)
 }
 
 // wholeKey joins lines to a list of values that begins with their key. The list has the whole key, though org and run

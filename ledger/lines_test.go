@@ -157,11 +157,14 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 		plan(t, l, "r2", planned)
 		require.NoError(t, l.BeginRun(t.Context(), ledger.Run{Org: org, ID: "lent", Scope: "grants", Started: noon}))
 		plan(t, l, "lent", planned)
-		require.NoError(t, l.Supersede(t.Context(), org, "r2", []string{ana.ID}, "grants", noon.Add(time.Minute)))
-		require.NoError(t, l.Supersede(t.Context(), org, "r2", nil, "", noon))
+		require.NoError(t, l.BeginRun(t.Context(), ledger.Run{Org: org, ID: "records", Scope: "provision", Started: noon}))
+		plan(t, l, "records", planned)
+		require.NoError(t, l.Supersede(t.Context(), org, "r2", []string{ana.ID}, noon.Add(time.Minute), "grants",
+			"provision"))
+		require.NoError(t, l.Supersede(t.Context(), org, "r2", nil, noon))
 
 		states := map[string]access.ChangeState{}
-		for _, run := range []string{"r1", "r2", "lent"} {
+		for _, run := range []string{"r1", "r2", "lent", "records"} {
 			lines, err := l.Lines(t.Context(), org, run, ledger.Filter{})
 			require.NoError(t, err)
 			for _, c := range lines {
@@ -172,7 +175,7 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 			"r1 " + ana.ID + " planned": access.Superseded, "r1 " + ana.ID + " held": access.Held,
 			"r1 " + ana.ID + " begun":  access.Sent,
 			"r1 " + bo.ID + " planned": access.Planned, "r2 " + ana.ID + " planned": access.Planned,
-			"lent " + ana.ID + " planned": access.Planned,
+			"lent " + ana.ID + " planned": access.Planned, "records " + ana.ID + " planned": access.Planned,
 		}, states)
 	})
 }

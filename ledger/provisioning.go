@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/castellan-io/castellan/access"
 )
@@ -112,11 +113,34 @@ func (r *pageReader) next(ctx context.Context) (found []Identity, err error) {
 	return found, nil
 }
 
-// HasBindings reports whether any identity is bound in a provision.
-func (l *Ledger) HasBindings(ctx context.Context, org, provision string) (bool, error) {
-	found, err := collect(ctx, l.reads, scanBinding, selectBinding+` WHERE org = ? AND provision = ? LIMIT 1`, org,
-		provision)
-	return len(found) > 0, reading(err, "the bindings of provision "+provision, org)
+// AdoptProvision records that the first plan of a provision was approved, or that there was nothing to approve. Who said
+// so first counts.
+func (l *Ledger) AdoptProvision(ctx context.Context, org, provision, run, by string, at time.Time) error {
+	at = orNow(at)
+	return l.write(ctx, org, "adopt provision "+provision, func(w *write) error {
+		if adopted, err := adoptedProvision(ctx, w.database, org, provision); err != nil || adopted {
+			return err
+		}
+		return w.append(ctx, Entry{At: at, Kind: EntryProvisionAdopted, Run: run, Target: adoption(provision),
+			Body: body(map[string]any{"by": by})})
+	})
+}
+
+// ProvisionAdopted reports whether the first plan of a provision was approved. The chain says so, and nothing else.
+func (l *Ledger) ProvisionAdopted(ctx context.Context, org, provision string) (bool, error) {
+	adopted, err := adoptedProvision(ctx, l.reads, org, provision)
+	return adopted, reading(err, "whether provision "+provision+" was adopted", org)
+}
+
+// adoption is the target of the entry about a provision's adoption, by which it is found.
+func adoption(provision string) access.Entitlement {
+	return access.Entitlement("provision:" + provision)
+}
+
+func adoptedProvision(ctx context.Context, d database, org, provision string) (bool, error) {
+	found, err := collect(ctx, d, scanEntry, selectEntry+` WHERE org = ? AND target = ? AND kind = ? LIMIT 1`, org,
+		string(adoption(provision)), EntryProvisionAdopted)
+	return len(found) > 0, err
 }
 
 // take adds their groups to those identities of the sources that were not met before.

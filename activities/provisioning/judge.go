@@ -48,7 +48,7 @@ func (a *Activities) JudgeRecords(ctx context.Context, in JudgeInput) (JudgeResu
 		return JudgeResult{}, err
 	}
 	j := &judgement{Provisioner: p, in: in, dry: in.DryRun || in.Preview || s.Policy.DryRun}
-	for _, step := range []func(context.Context) error{j.sum, j.stop, j.hold, j.note} {
+	for _, step := range []func(context.Context) error{j.sum, j.stop, j.adopt, j.hold, j.note} {
 		if err := step(ctx); err != nil {
 			return JudgeResult{}, err
 		}
@@ -140,6 +140,19 @@ func (j *judgement) stop(ctx context.Context) error {
 		activity.RecordHeartbeat(ctx, len(changed))
 	}
 	return nil
+}
+
+// adopt records that a provision needs no consent to its first plan: it asks for nothing, or the policy does not ask.
+func (j *judgement) adopt(ctx context.Context) error {
+	asks := slices.ContainsFunc(j.verdicts, func(v plan.Verdict) bool { return v.Rule == plan.RuleAdopt })
+	if j.stats.Adopted || asks || j.dry || j.in.Partial || j.Decide.Observe {
+		return nil
+	}
+	by := "nobody: the first plan was empty"
+	if j.result.Open > 0 || j.result.Counts.Held > 0 {
+		by = "nobody: guard.adopt is auto"
+	}
+	return j.Ledger.AdoptProvision(ctx, j.Org, j.Spec.Name, j.in.Run, by, j.Now())
 }
 
 func count(c *messages.Counts, action access.Action) {

@@ -66,7 +66,9 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	}
 	ids = append(ids, more...)
 	if !in.Preview {
-		if err := s.Ledger.Supersede(ctx, in.Org, in.Run, ids, messages.ScopeGrants, s.Now()); err != nil {
+		// Lines of grants and of records are decided again when they are written.
+		if err := s.Ledger.Supersede(ctx, in.Org, in.Run, ids, s.Now(), messages.ScopeGrants,
+			messages.ScopeProvision); err != nil {
 			return JudgeResult{}, err
 		}
 	}

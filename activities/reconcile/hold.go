@@ -385,7 +385,13 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 	}
 	result := DecideResult{Hold: *holdMessage(hold)}
 	if lane != ledger.LaneAccess {
-		result.Hold.Provision, err = a.provisionOf(ctx, in.Org, hold.Run)
+		if result.Hold.Provision, err = a.provisionOf(ctx, in.Org, hold.Run); err != nil {
+			return result, err
+		}
+		asked := slices.ContainsFunc(hold.Rules, func(r ledger.HoldRule) bool { return r.Rule == plan.RuleAdopt })
+		if in.Decision == ledger.Approve && asked {
+			err = a.env.Ledger.AdoptProvision(ctx, in.Org, result.Hold.Provision, hold.Run, in.By, a.env.Now())
+		}
 		return result, err
 	}
 	run, err := a.env.Ledger.Run(ctx, in.Org, hold.Run)

@@ -203,9 +203,10 @@ func Lacks(edits []access.Edit, is ledger.Record) string {
 	return ""
 }
 
-// Adopted reports whether the first plan of the provision was approved: until then it binds nobody and writes nothing.
+// Adopted reports whether the first plan of the provision was approved: until then it binds nobody of itself
+// and writes nothing but what somebody approved.
 func (p *Provisioner) Adopted(ctx context.Context) (bool, error) {
-	return p.Ledger.HasBindings(ctx, p.Org, p.Spec.Name)
+	return p.Ledger.ProvisionAdopted(ctx, p.Org, p.Spec.Name)
 }
 
 // ProvisionStates returns how many people of a provision are in which state, and how many active managed accounts have
