@@ -28,7 +28,7 @@ func refs(numbers ...int) (all []ledger.Ref) {
 
 func TestSaveIdentities(t *testing.T) {
 	t.Parallel()
-	yes, no := true, false
+	no := false
 	for name, c := range map[string]struct {
 		change  func(i *ledger.Identity)
 		since   time.Time
@@ -39,7 +39,6 @@ func TestSaveIdentities(t *testing.T) {
 		"other attributes":  {func(i *ledger.Identity) { i.Attributes, i.Digest = nil, "d2" }, noon, true},
 		"disabled":          {func(i *ledger.Identity) { i.Enabled, i.Digest = &no, "d2" }, minutes(5), true},
 		"not said":          {func(i *ledger.Identity) { i.Enabled, i.Digest = nil, "d2" }, minutes(5), true},
-		"in scope":          {func(i *ledger.Identity) { i.InScope, i.Digest = &yes, "d2" }, minutes(5), true},
 		"texts not in UTF8": {func(i *ledger.Identity) { i.Address, i.Digest = "a\x00b@acme.example", "d2" }, noon, true},
 	} {
 		t.Run(name, func(t *testing.T) {

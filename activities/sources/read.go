@@ -152,8 +152,6 @@ func (r *read) row(one source.Identity) (ledger.Identity, error) {
 	if row.Address, err = r.email.Value(asked); err != nil {
 		row.Address = "" // nobody is linked by an address that cannot be told
 	}
-	in := true // the scope may ask for groups, which are not known yet: it is asked when somebody is decided
-	row.InScope = &in
 	row.Digest = digest(row.Address, row.Enabled, string(attributes))
 	return row, nil
 }

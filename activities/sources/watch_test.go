@@ -27,14 +27,23 @@ type followed struct {
 	folder string
 	staff  map[string]string   // status by number; the address is <number>@acme.example
 	groups map[string][]string // numbers by name
+	sites  map[string]string   // by number; empty: the files do not say
+	scope  string              // of the source
 	told   int64               // the last change that read returned
 }
 
 func start(t *testing.T) *followed {
 	t.Helper()
+	return startIn(t, "true")
+}
+
+// startIn is start with a scope.
+func startIn(t *testing.T, scope string) *followed {
+	t.Helper()
 	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss"}, Admins: []string{"boss"},
 		Local: []cloud.OrgGroup{{Name: "builders"}}}
-	f := &followed{folder: t.TempDir(), staff: map[string]string{}, groups: map[string][]string{}}
+	f := &followed{folder: t.TempDir(), staff: map[string]string{}, groups: map[string][]string{},
+		sites: map[string]string{}, scope: scope}
 	for n := range 20 {
 		key := fmt.Sprintf("p%02d", n)
 		file.People = append(file.People, key)
@@ -57,10 +66,11 @@ func (f *followed) follow(folder string) {
 version: 1
 organization: {name: acme, id: %s, key: "env:KEY"}
 sources:
-  - {name: hr, kind: file, folder: %q, groupsFile: groups.csv, key: number, enabled: {column: status, no: [left]}}
+  - {name: hr, kind: file, folder: %q, groupsFile: groups.csv, key: number, enabled: {column: status, no: [left]},
+     people: {scope: %q}}
 mappings: [{name: builders, from: ["hr:eng"], to: ["group:builders"]}]
 guard: {adopt: auto}
-`, f.Sim.Info().OrgID, f.folder))).Policy
+`, f.Sim.Info().OrgID, f.folder, f.scope))).Policy
 	f.export()
 }
 
@@ -68,9 +78,9 @@ guard: {adopt: auto}
 func (f *followed) export() {
 	f.T.Helper()
 	var people, groups strings.Builder
-	people.WriteString("number,email,status\n")
+	people.WriteString("number,email,status,site\n")
 	for _, key := range slices.Sorted(maps.Keys(f.staff)) {
-		fmt.Fprintf(&people, "%s,%[1]s@acme.example,%s\n", key, f.staff[key])
+		fmt.Fprintf(&people, "%s,%[1]s@acme.example,%s,%s\n", key, f.staff[key], f.sites[key])
 	}
 	groups.WriteString("group,key\n")
 	for _, name := range slices.Sorted(maps.Keys(f.groups)) {
@@ -205,4 +215,29 @@ func (f *followed) account(name string) string {
 		}
 	}
 	return ""
+}
+
+// TestVerifyWhereTheScopeIsUnknown: who may be outside the source's scope keeps what its groups gave, and is given
+// nothing more; who is outside loses it.
+func TestVerifyWhereTheScopeIsUnknown(t *testing.T) {
+	t.Parallel()
+	f := startIn(t, `site != "away"`)
+	for key := range f.staff {
+		f.sites[key] = "here"
+	}
+	f.sites["p01"] = ""
+	f.export()
+	f.read()
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p02", "p03"}, f.builders())
+	f.sites["p00"], f.sites["p02"] = "", "away"
+	f.export()
+	require.ElementsMatch(t, []string{f.account("p00"), f.account("p02")}, f.read().People)
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p03"}, f.builders())
+	f.sites["p00"], f.sites["p01"] = "away", "here"
+	f.export()
+	f.read()
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p01", "p03"}, f.builders())
 }
