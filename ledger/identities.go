@@ -16,7 +16,7 @@ const (
 	StatePresent    = "present"
 	StateMissing    = "missing"    // not in the last complete read; until somebody has looked it up, it counts as there
 	StateGone       = "gone"       // looked up, and not there any more
-	StateOutOfScope = "outOfScope" // looked up, and there, but outside of what the policy reads
+	StateOutOfScope = "outOfScope" // looked up, and there, and the source says: outside of what the policy reads
 )
 
 // Ref names an identity: a person in a source, by the immutable key.

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/castellan-io/castellan/access"
 )
 
 // ripe selects what two complete reads did not show. Its last arguments are the number of the last one, and no later
@@ -73,6 +75,38 @@ func (l *Ledger) MissingIdentities(ctx context.Context, org, name string, before
 		AND i.missing_read < ? AND i.since <= ? ORDER BY i.key LIMIT ?`, org, name, after, s.Read, instant(before),
 		atMost(limit))
 	return all, reading(err, "who is missing from source "+name, org)
+}
+
+// SaveMissing stores what a look-up showed of somebody whom complete reads do not show: they stay missing, and count as
+// they are shown. It returns whom that concerns. Of anybody else, nothing is stored.
+func (l *Ledger) SaveMissing(ctx context.Context, org, name string, i Identity, now time.Time) (touched Touched,
+	err error) {
+	now = orNow(now)
+	i.Key = clean(i.Key)
+	err = l.write(ctx, org, "save what the look-up of "+name+":"+i.Key+" showed", func(w *write) error {
+		touched = Touched{}
+		s, err := w.replica(ctx, org, replicaSource, name)
+		if err != nil {
+			return err
+		}
+		known, err := w.knownIdentities(ctx, name, []Identity{i})
+		was := known[i.Key]
+		if err != nil || was.State != StateMissing || was.Digest == i.Digest {
+			return err
+		}
+		since := was.Since
+		if !sameMaybe(i.Enabled, was.Enabled) {
+			since = now
+		}
+		if _, err := w.exec(ctx, `UPDATE identities SET address = ?, address_key = ?, enabled = ?, attributes = ?,
+			digest = ?, since = ? WHERE org = ? AND source = ? AND key = ?`, i.Address, access.FoldAddress(i.Address),
+			maybe(i.Enabled), string(i.Attributes), i.Digest, instant(since), org, name, i.Key); err != nil {
+			return err
+		}
+		touched, err = w.touchPeople(ctx, s, []string{i.Key}, false, now)
+		return err
+	})
+	return touched, err
 }
 
 // SetIdentityState records what a look-up of somebody said: gone, out of scope, or present all the same. Who is gone is

@@ -107,8 +107,9 @@ func waitUntil(ctx context.Context, s *session.Session, at time.Time) bool {
 	}
 }
 
-// due returns when the source is to be read next: after its interval, or, while somebody is missing from it, as soon as
-// a second read may prove that. A source that cannot be read is tried more and more rarely.
+// due returns when the source is to be read next: after its interval, or, while somebody is missing from it whom no
+// look-up has shown, as soon as a second read may prove that. A source that cannot be read is tried more and more
+// rarely.
 func (w *watch) due(ctx context.Context) (at time.Time, err error) {
 	if w.state, err = w.Ledger.Source(ctx, w.Org, w.spec.Name); err != nil {
 		return at, err
@@ -120,7 +121,7 @@ func (w *watch) due(ctx context.Context) (at time.Time, err error) {
 	switch {
 	case w.tries > 0:
 		return w.Now().Add(min(firstPause<<min(w.tries-1, 10), max(every, firstPause))), nil
-	case w.missing > 0:
+	case w.missing > len(w.unproved):
 		return w.state.ReadAt.Add(min(every, max(w.Policy.Guard.Settle.Std(), time.Second))), nil
 	}
 	return w.state.ReadAt.Add(every), nil
