@@ -247,7 +247,15 @@ func TestPruneSources(t *testing.T) {
 			}
 		}
 		require.Zero(t, prune(corp, "hr"))
-		require.Equal(t, 3, prune("hr"))
+		number, err := l.BeginSourceRead(ctx, org, corp, noon)
+		require.NoError(t, err)
+		removed, err := l.PruneSources(ctx, org, []string{"hr"}, 1)
+		require.NoError(t, err)
+		require.NotZero(t, removed)
+		require.Zero(t, source(t, l).Read, "nothing is concluded from what is left")
+		_, err = l.SaveIdentities(ctx, org, corp, number, identities(1), noon)
+		require.ErrorIs(t, err, ledger.ErrSuperseded, "the read may have seen what is gone now")
+		require.Equal(t, 2, prune("hr"))
 		require.Equal(t, ledger.Source{Name: corp}, source(t, l))
 		people, groups, err := l.SourceDigests(ctx, org, corp)
 		require.NoError(t, err)

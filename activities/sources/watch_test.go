@@ -241,3 +241,38 @@ func TestVerifyWhereTheScopeIsUnknown(t *testing.T) {
 	f.VerifyEverybody()
 	require.Equal(t, []string{"p01", "p03"}, f.builders())
 }
+
+// TestAdmitForgetsFormerSources: what was read of a source that the policy no longer has is deleted; who its people are
+// is not.
+func TestAdmitForgetsFormerSources(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.read()
+	f.VerifyEverybody()
+	known := func() (sources, people int) {
+		all, err := f.Ledger.Sources(t.Context(), activitytest.Org)
+		require.NoError(t, err)
+		counts, err := f.Ledger.IdentityCounts(t.Context(), activitytest.Org)
+		require.NoError(t, err)
+		for _, c := range counts {
+			people += c.Count
+		}
+		return len(all), people
+	}
+	f.follow(f.folder)
+	sources, people := known()
+	require.Equal(t, []int{1, 20}, []int{sources, people}, "the policy has it still")
+	activitytest.Must[reconcile.AdmitResult](f.SimulatedOrg, f.Acts.Reconcile.Admit, f.AdmitIn(fmt.Sprintf(`
+version: 1
+organization: {name: acme, id: %s, key: "env:KEY"}
+mappings: [{name: other, from: [nobody], to: ["group:builders"]}]
+`, f.Sim.Info().OrgID)))
+	sources, people = known()
+	require.Equal(t, []int{0, 0}, []int{sources, people})
+	f.follow(f.folder)
+	f.told = 0
+	require.Contains(t, f.read().Full, "first time")
+	bound, err := f.Ledger.IdentitiesOf(t.Context(), activitytest.Org, []string{f.account("p00")})
+	require.NoError(t, err)
+	require.Len(t, bound, 1)
+}
