@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,6 +62,33 @@ func (l *Ledger) MissingCount(ctx context.Context, org, name string) (n int, err
 		n += of
 	}
 	return n, reading(err, "who is missing from source "+name, org)
+}
+
+// Lacking returns a digest of who and what the last complete read of a source did not show, of all of which nothing is
+// concluded yet, and of what it was compared with. Reads that lack the same have the same.
+func (l *Ledger) Lacking(ctx context.Context, org, name string) (string, error) {
+	s, err := l.reads.replica(ctx, org, replicaSource, name)
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%q %d\n", s.As, s.Good.Read)
+	for _, query := range []string{
+		`SELECT key, '' FROM identities WHERE org = ? AND source = ? AND state = 'missing' AND missing_read <= ?
+			ORDER BY key`,
+		`SELECT key, '' FROM source_groups WHERE org = ? AND source = ? AND missing_read > 0 AND missing_read <= ?
+			ORDER BY key`,
+		`SELECT group_key, member FROM source_members WHERE org = ? AND source = ? AND missing_read > 0
+			AND missing_read <= ? ORDER BY group_key, member`,
+	} {
+		if err == nil {
+			fmt.Fprintln(hash)
+			err = l.reads.each(ctx, func(row scanner) error {
+				var key, member string
+				err := row.Scan(&key, &member)
+				fmt.Fprintf(hash, "%q %q\n", key, member)
+				return err
+			}, query, org, name, s.Read)
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8]), reading(err, "what source "+name+" lacks", org)
 }
 
 // MissingIdentities returns at most limit people (1,000 for 0), by key, whom two complete reads of a source did not

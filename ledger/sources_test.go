@@ -271,3 +271,33 @@ func TestPruneSources(t *testing.T) {
 		sound(t, l)
 	})
 }
+
+// TestLacking: reads that lack the same are told apart from others by nothing else.
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		lacks := func(people []ledger.Identity, groups ...ledger.SourceGroup) string {
+			t.Helper()
+			read(t, l, org, shown{people, groups}, "it shrank", noon)
+			text, err := l.Lacking(t.Context(), org, corp)
+			require.NoError(t, err)
+			return text
+		}
+		read(t, l, org, shown{identities(1, 2, 3), []ledger.SourceGroup{sourceGroup("dev", 1, 2), sourceGroup("ops", 1)}},
+			"", noon)
+		nothing := lacks(identities(1, 2, 3), sourceGroup("dev", 1, 2), sourceGroup("ops", 1))
+		seen := []string{nothing}
+		for _, each := range []func() string{
+			func() string { return lacks(identities(1, 2), sourceGroup("dev", 1, 2), sourceGroup("ops", 1)) },
+			func() string { return lacks(identities(1, 3), sourceGroup("dev", 1, 2), sourceGroup("ops", 1)) },
+			func() string { return lacks(identities(1, 2, 3), sourceGroup("dev", 2), sourceGroup("ops", 1)) },
+			func() string { return lacks(identities(1, 2, 3), sourceGroup("dev", 1, 2)) },
+		} {
+			text := each()
+			require.Equal(t, text, each(), "another read that lacks the same")
+			require.NotContains(t, seen, text)
+			seen = append(seen, text)
+		}
+		require.Equal(t, nothing, lacks(identities(1, 2, 3), sourceGroup("dev", 1, 2), sourceGroup("ops", 1)))
+	})
+}

@@ -25,6 +25,7 @@ type watch struct {
 
 	state    ledger.Source
 	missing  int             // people, groups and memberships that the last read did not show
+	lacks    string          // what the last read lacks, as accept-source names it; empty while it is believed
 	unproved map[string]bool // people among them whom look-ups showed all the same
 	asked    string          // who was looked up last; empty: the next look-ups begin with the first
 	number   int64           // of the read that was begun last
@@ -90,6 +91,9 @@ func (w *watch) read(ctx context.Context) (touched, error) {
 		return touched{}, err
 	}
 	w.tries = 0
+	if err := w.noteLacking(ctx); err != nil {
+		return touched{}, err
+	}
 	if w.state.Suspect == "" {
 		if err := r.conclude(ctx); err != nil {
 			return touched{}, err

@@ -72,7 +72,7 @@ func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResul
 		case !s.Now().Before(end):
 			return w.result(ctx, touched{})
 		}
-		before := w.state
+		before, lacked := w.state, w.lacks
 		found, err := w.read(ctx)
 		if err != nil && ctx.Err() == nil {
 			if found, err = w.fail(ctx, err); err != nil {
@@ -82,7 +82,7 @@ func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResul
 		if ctx.Err() != nil {
 			return w.result(context.WithoutCancel(ctx), touched{})
 		}
-		if in.Once || found.any() || statusChanged(before, w.state) {
+		if in.Once || found.any() || statusChanged(before, w.state) || lacked != w.lacks {
 			return w.result(ctx, found)
 		}
 	}
@@ -117,6 +117,9 @@ func (w *watch) due(ctx context.Context) (at time.Time, err error) {
 	if w.missing, err = w.Ledger.MissingCount(ctx, w.Org, w.spec.Name); err != nil {
 		return at, err
 	}
+	if err := w.noteLacking(ctx); err != nil {
+		return at, err
+	}
 	every := w.spec.Every.Std()
 	switch {
 	case w.tries > 0:
@@ -125,6 +128,14 @@ func (w *watch) due(ctx context.Context) (at time.Time, err error) {
 		return w.state.ReadAt.Add(min(every, max(w.Policy.Guard.Settle.Std(), time.Second))), nil
 	}
 	return w.state.ReadAt.Add(every), nil
+}
+
+// noteLacking notes what the source lacks while its last read is not believed.
+func (w *watch) noteLacking(ctx context.Context) (err error) {
+	if w.lacks = ""; w.state.Suspect != "" {
+		w.lacks, err = w.Ledger.Lacking(ctx, w.Org, w.spec.Name)
+	}
+	return err
 }
 
 // statusChanged reports whether ops should see something else of a source.

@@ -196,14 +196,24 @@ func TestWatchSourceSuspect(t *testing.T) {
 	f.VerifyEverybody()
 	require.Equal(t, []string{"p00", "p01", "p02", "p03", "p04"}, f.builders())
 
+	seen := f.read().Source.Lacks
+	require.NotEmpty(t, seen)
+	delete(f.staff, "p04")
+	f.export()
+	lacks := f.read().Source.Lacks
+	require.NotEqual(t, seen, lacks)
 	accept := sources.AcceptInput{Org: activitytest.Org}
-	accept.Source, accept.By = "hr", "bo"
+	accept.Source, accept.By, accept.Lacks = "hr", "bo", seen
+	_, err := activitytest.Call[bool](f.SimulatedOrg, f.Acts.Sources.AcceptSource, accept)
+	require.ErrorContains(t, err, "not "+seen+" any more, but "+lacks)
+	require.Equal(t, lacks, f.read().Source.Lacks, "nothing else is missing, and it is still suspect")
+	accept.Lacks = lacks
 	require.True(t, activitytest.Must[bool](f.SimulatedOrg, f.Acts.Sources.AcceptSource, accept))
 	f.read()
 	require.Empty(t, f.read().Source.Suspect)
 	gone, err := f.Ledger.IdentityCounts(t.Context(), activitytest.Org)
 	require.NoError(t, err)
-	require.Contains(t, gone, ledger.IdentityCount{Source: "hr", State: ledger.StateGone, Count: 18})
+	require.Contains(t, gone, ledger.IdentityCount{Source: "hr", State: ledger.StateGone, Count: 19})
 }
 
 // account is the id of somebody's account.
