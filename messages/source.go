@@ -48,8 +48,7 @@ func SourceKeyword(source, state string) string { return source + ":" + state }
 
 // SourceSetting is what the loop needs to know of a source of the policy.
 type SourceSetting struct {
-	Name  string   `json:"name"`
-	Every Duration `json:"every"` // between reads
+	Name string `json:"name"`
 }
 
 // AcceptSourceInput is the body of accept-source: what a suspect read lacks counts as missing from then on, as if the

@@ -46,11 +46,10 @@ func (s *orgSync) watchSource(ctx workflow.Context, name string) {
 			s.wake = true
 		}()
 		for tries := 0; ctx.Err() == nil && s.mayWatchSources(); {
-			one := s.sourceSetting(name)
-			if one == nil {
+			if s.sourceSetting(name) == nil {
 				return
 			}
-			in := sources.WatchInput{Org: s.Org, Policy: s.Policy, Source: name, Every: one.Every,
+			in := sources.WatchInput{Org: s.Org, Policy: s.Policy, Source: name,
 				Once: s.sourceStatus(name) == nil || s.readNow[name]}
 			if known := s.sourceStatus(name); known != nil {
 				in.After = known.Change

@@ -53,7 +53,7 @@ func newSourceLoop(t *testing.T, read ...func() (sources.WatchResult, error)) *s
 	})
 	s.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		result := inForce(in, true)
-		result.Settings.Sources = []messages.SourceSetting{{Name: "hr", Every: messages.Duration(time.Minute)}}
+		result.Settings.Sources = []messages.SourceSetting{{Name: "hr"}}
 		result.Settings.Provisions = []messages.ProvisionSetting{{Name: "staff", From: []string{"hr"}}}
 		return result, nil
 	}
@@ -245,7 +245,7 @@ func TestOrgSyncTriesAnApprovedPlanOfRecordsNowAndThen(t *testing.T) {
 	})
 	l.startWith(messages.OrgSyncInput{State: &messages.OrgSyncState{Org: org, Policy: "in force", Adopted: true,
 		Settings: messages.Settings{Every: settings.Every,
-			Sources:    []messages.SourceSetting{{Name: "hr", Every: messages.Duration(time.Minute)}},
+			Sources:    []messages.SourceSetting{{Name: "hr"}},
 			Provisions: []messages.ProvisionSetting{{Name: "staff", From: []string{"hr"}}}},
 		LastFull: &messages.RunSummary{}, NextFull: begin.Add(6 * time.Hour),
 		Sources:      []messages.SourceStatus{{Name: "hr", Read: begin}},

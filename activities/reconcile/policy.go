@@ -275,7 +275,7 @@ func policySource(raw json.RawMessage) []byte {
 func settings(p *policy.Policy) messages.Settings {
 	var sources []messages.SourceSetting
 	for _, one := range p.Sources {
-		sources = append(sources, messages.SourceSetting{Name: one.Name, Every: messages.Duration(one.Every)})
+		sources = append(sources, messages.SourceSetting{Name: one.Name})
 	}
 	var provisions []messages.ProvisionSetting
 	for _, one := range p.Provision {

@@ -22,10 +22,9 @@ const (
 
 // WatchInput asks to keep the replica of one source up to date.
 type WatchInput struct {
-	Org    string            `json:"org"`
-	Policy string            `json:"policy"`
-	Source string            `json:"source"`
-	Every  messages.Duration `json:"every"` // from the policy, for the activity's timeouts
+	Org    string `json:"org"`
+	Policy string `json:"policy"`
+	Source string `json:"source"`
 	// Once: read at once, and return whatever it shows
 	Once bool `json:"once,omitempty"`
 	// After is the number of the last change that the workflow was told of, as the status has it.
