@@ -141,8 +141,8 @@ func TestOrgSyncAcceptsASuspectRead(t *testing.T) {
 	require.Equal(t, "hr", l.accepts[0].Source)
 }
 
-// TestOrgSyncAcceptsWhatWasSeen: accept-source may leave out what the read lacks as long as that stayed what it was when
-// the source became suspect.
+// TestOrgSyncAcceptsWhatWasSeen: accept-source may leave out what the read lacks as long as that stayed what it was
+// when the source became suspect.
 func TestOrgSyncAcceptsWhatWasSeen(t *testing.T) {
 	lacks := func(what string) func() (sources.WatchResult, error) {
 		return func() (sources.WatchResult, error) {
