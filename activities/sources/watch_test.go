@@ -17,6 +17,7 @@ import (
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/activities/sources"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 	"github.com/castellan-io/castellan/source/file"
 )
@@ -41,7 +42,7 @@ func start(t *testing.T) *followed {
 func startIn(t *testing.T, scope string) *followed {
 	t.Helper()
 	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss"}, Admins: []string{"boss"},
-		Local: []cloud.OrgGroup{{Name: "builders"}}}
+		Local: []cloud.OrgGroup{{Name: "builders"}, {Name: "lent"}}}
 	f := &followed{folder: t.TempDir(), staff: map[string]string{}, groups: map[string][]string{},
 		sites: map[string]string{}, scope: scope}
 	for n := range 20 {
@@ -69,6 +70,9 @@ sources:
   - {name: hr, kind: file, folder: %q, groupsFile: groups.csv, key: number, enabled: {column: status, no: [left]},
      people: {scope: %q}}
 mappings: [{name: builders, from: ["hr:eng"], to: ["group:builders"]}]
+grants:
+  - {name: lend, targets: ["group:lent"], duration: {default: 1h, max: 2h}, reason: false,
+     approval: {groups: ["hr:eng"]}}
 guard: {adopt: auto}
 `, f.Sim.Info().OrgID, f.folder, f.scope))).Policy
 	f.export()
@@ -285,4 +289,28 @@ mappings: [{name: other, from: [nobody], to: ["group:builders"]}]
 	bound, err := f.Ledger.IdentitiesOf(t.Context(), activitytest.Org, []string{f.account("p00")})
 	require.NoError(t, err)
 	require.Len(t, bound, 1)
+}
+
+// TestApproversFromASource: who may approve as a member of a source's group is told by the replica: those whom the
+// source knows as enabled and in its scope, as long as it is read.
+func TestApproversFromASource(t *testing.T) {
+	t.Parallel()
+	f := startIn(t, `site == "here"`)
+	for key := range f.staff {
+		f.sites[key] = "here"
+	}
+	f.sites["p01"], f.staff["p02"] = "away", "left"
+	f.export()
+	f.read()
+	f.VerifyEverybody()
+	ask := func(person string) (messages.GrantAnswer, error) {
+		return activitytest.Call[messages.GrantAnswer](f.SimulatedOrg, f.Acts.Grants.RequestGrant,
+			f.RequestOf(person+"@acme.example", "group:lent", time.Hour))
+	}
+	answer, err := ask("p10")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{f.account("p00"), f.account("p03")}, answer.Grants[0].Approvers)
+	f.Advance(3 * time.Hour)
+	_, err = ask("p11")
+	require.ErrorContains(t, err, "too few people could approve", "nobody decides by what a source said long ago")
 }
