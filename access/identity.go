@@ -9,6 +9,8 @@ type Identity struct {
 	Enabled    *bool          `json:"enabled,omitempty"` // nil: the source does not say
 	Attributes map[string]any `json:"attributes,omitempty"`
 	OutOfScope bool           `json:"outOfScope,omitempty"` // the source knows the person, and its scope leaves them out
+	// ScopeUnknown: the scope asks for what the source does not say of the person.
+	ScopeUnknown bool `json:"scopeUnknown,omitempty"`
 }
 
 // Attribute returns an attribute by its name, or else by a name that differs in case only; nil if the source does not

@@ -34,6 +34,9 @@ type Person struct {
 	// Identities are who the person is in identity sources, at most one for each. A source that is not among them knows
 	// nobody who is this person. Nil: it is not known.
 	Identities []Identity `json:"identities,omitempty"`
+	// UnsureGroups are groups of identity sources that the person may be in or not: it is not known whether they are in
+	// the source's scope. What such a group gives is neither given anew nor taken.
+	UnsureGroups []string `json:"unsureGroups,omitempty"`
 }
 
 // Activity is a person's use of one app on one site. With neither Last nor Never it is unknown, which never means that

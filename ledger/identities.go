@@ -16,7 +16,7 @@ const (
 	StatePresent    = "present"
 	StateMissing    = "missing"    // not in the last complete read; until somebody has looked it up, it counts as there
 	StateGone       = "gone"       // looked up, and not there any more
-	StateOutOfScope = "outOfScope" // looked up, and there, but outside of what the policy reads
+	StateOutOfScope = "outOfScope" // looked up, and there, and the source says: outside of what the policy reads
 )
 
 // Ref names an identity: a person in a source, by the immutable key.
@@ -45,11 +45,10 @@ type Identity struct {
 	Key        string
 	Address    string // as the source's expression for it says
 	Enabled    *bool  // nil: the source does not say
-	InScope    *bool  // whether the policy wants this person provisioned; nil: not known
 	Attributes json.RawMessage
 	Digest     string    // of all that the caller compares to know whether it must be saved again
 	State      string    // set by the ledger when it is saved
-	Since      time.Time // when State, Enabled and InScope were last others; set by the ledger
+	Since      time.Time // when State and Enabled were last others; set by the ledger
 	Account    string    // the id of the account that it is; "": none
 	// Unexplained: the chain does not explain what it is bound to, or that it is not; Account is empty, and nothing may
 	// be concluded from that.
@@ -59,7 +58,7 @@ type Identity struct {
 // Ref returns the identity's name.
 func (i Identity) Ref() Ref { return Ref{i.Source, i.Key} }
 
-const identityColumns = `i.source, i.key, i.address, i.enabled, i.in_scope, i.attributes, i.digest, i.state, i.since`
+const identityColumns = `i.source, i.key, i.address, i.enabled, i.attributes, i.digest, i.state, i.since`
 
 // accountOf is the account of an identity i. It is no join, so that each is looked up by its whole key, whatever the
 // database thinks of the size of tables.
@@ -69,12 +68,12 @@ const accountOf = `COALESCE((SELECT b.bound FROM bindings b WHERE b.org = i.org 
 const selectIdentity = `SELECT ` + identityColumns + `, ` + accountOf + ` FROM identities i`
 
 func scanIdentity(row scanner) (i Identity, err error) {
-	var enabled, inScope *int
+	var enabled *int
 	var attributes string
 	var since int64
-	err = row.Scan(&i.Source, &i.Key, &i.Address, &enabled, &inScope, &attributes, &i.Digest, &i.State, &since,
+	err = row.Scan(&i.Source, &i.Key, &i.Address, &enabled, &attributes, &i.Digest, &i.State, &since,
 		&i.Account)
-	i.Enabled, i.InScope, i.Since = fromMaybe(enabled), fromMaybe(inScope), fromInstant(since)
+	i.Enabled, i.Since = fromMaybe(enabled), fromInstant(since)
 	if attributes != "" {
 		i.Attributes = json.RawMessage(attributes)
 	}
@@ -171,12 +170,12 @@ func (l *Ledger) SaveIdentities(ctx context.Context, org, name string, read int6
 				changed = append(changed, i.Key)
 			}
 			rows = append(rows, []any{org, name, i.Key, i.Address, access.FoldAddress(i.Address), maybe(i.Enabled),
-				maybe(i.InScope), string(i.Attributes), i.Digest, instant(since), int64(flag(change)) * (s.Change + 1)})
+				string(i.Attributes), i.Digest, instant(since), int64(flag(change)) * (s.Change + 1)})
 		}
-		if err := w.execRows(ctx, `INSERT INTO identities (org, source, key, address, address_key, enabled, in_scope,
-			attributes, digest, since, change, state) VALUES`, marks(11)+", 'present'", `ON CONFLICT (org, source, key) DO UPDATE SET
+		if err := w.execRows(ctx, `INSERT INTO identities (org, source, key, address, address_key, enabled,
+			attributes, digest, since, change, state) VALUES`, marks(10)+", 'present'", `ON CONFLICT (org, source, key) DO UPDATE SET
 			address = excluded.address, address_key = excluded.address_key, enabled = excluded.enabled,
-			in_scope = excluded.in_scope, attributes = excluded.attributes, digest = excluded.digest,
+			attributes = excluded.attributes, digest = excluded.digest,
 			since = excluded.since, state = excluded.state, missing_read = 0,
 			change = CASE WHEN excluded.change > 0 THEN excluded.change ELSE identities.change END`, rows); err != nil {
 			return err
@@ -191,7 +190,7 @@ func (l *Ledger) SaveIdentities(ctx context.Context, org, name string, read int6
 // merely missing counted as there.
 func (i Identity) after(was Identity, now time.Time) (since time.Time, change bool) {
 	since, change = now, true
-	if was.State == StatePresent && sameMaybe(i.Enabled, was.Enabled) && sameMaybe(i.InScope, was.InScope) {
+	if was.State == StatePresent && sameMaybe(i.Enabled, was.Enabled) {
 		since = was.Since
 	}
 	if was.State == StatePresent || was.State == StateMissing {
@@ -211,13 +210,13 @@ func (w *write) knownIdentities(ctx context.Context, name string, people []Ident
 		where, args := among("org, source", "key", some, w.org, name)
 		if err := w.each(ctx, func(row scanner) error {
 			var i Identity
-			var enabled, inScope *int
+			var enabled *int
 			var since int64
-			err := row.Scan(&i.Key, &enabled, &inScope, &i.Digest, &i.State, &since)
-			i.Enabled, i.InScope, i.Since = fromMaybe(enabled), fromMaybe(inScope), fromInstant(since)
+			err := row.Scan(&i.Key, &enabled, &i.Digest, &i.State, &since)
+			i.Enabled, i.Since = fromMaybe(enabled), fromInstant(since)
 			known[i.Key] = i
 			return err
-		}, `SELECT key, enabled, in_scope, digest, state, since FROM identities WHERE `+where, args...); err != nil {
+		}, `SELECT key, enabled, digest, state, since FROM identities WHERE `+where, args...); err != nil {
 			return nil, err
 		}
 	}

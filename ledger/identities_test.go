@@ -28,7 +28,7 @@ func refs(numbers ...int) (all []ledger.Ref) {
 
 func TestSaveIdentities(t *testing.T) {
 	t.Parallel()
-	yes, no := true, false
+	no := false
 	for name, c := range map[string]struct {
 		change  func(i *ledger.Identity)
 		since   time.Time
@@ -39,7 +39,6 @@ func TestSaveIdentities(t *testing.T) {
 		"other attributes":  {func(i *ledger.Identity) { i.Attributes, i.Digest = nil, "d2" }, noon, true},
 		"disabled":          {func(i *ledger.Identity) { i.Enabled, i.Digest = &no, "d2" }, minutes(5), true},
 		"not said":          {func(i *ledger.Identity) { i.Enabled, i.Digest = nil, "d2" }, minutes(5), true},
-		"in scope":          {func(i *ledger.Identity) { i.InScope, i.Digest = &yes, "d2" }, minutes(5), true},
 		"texts not in UTF8": {func(i *ledger.Identity) { i.Address, i.Digest = "a\x00b@acme.example", "d2" }, noon, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,6 +202,37 @@ func TestIdentitiesOfMissingPeople(t *testing.T) {
 		_, err = l.SetIdentityState(ctx, org, corp, key(1), ledger.StateMissing, noon)
 		require.ErrorContains(t, err, "no look-up says")
 		sound(t, l)
+	})
+}
+
+// TestSaveMissing: somebody whom reads do not show, and a look-up shows, stays missing and is known as shown. Nobody
+// else is changed.
+func TestSaveMissing(t *testing.T) {
+	t.Parallel()
+	no := false
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		read(t, l, org, shown{people: identities(1, 2)}, "", noon)
+		read(t, l, org, shown{people: identities(1)}, "", minutes(1))
+		save := func(n int, change func(i *ledger.Identity)) ledger.Touched {
+			t.Helper()
+			i := identity(n)
+			change(&i)
+			touched, err := l.SaveMissing(t.Context(), org, corp, i, minutes(5))
+			require.NoError(t, err)
+			return touched
+		}
+		disable := func(i *ledger.Identity) { i.Enabled, i.Digest = &no, "d2" }
+		require.Empty(t, save(1, disable), "the read showed them")
+		require.Equal(t, identity(1).Enabled, look(t, l, 1).Enabled)
+		require.Empty(t, save(3, disable), "nobody")
+		require.Empty(t, save(2, func(*ledger.Identity) {}), "nothing new")
+		move := func(i *ledger.Identity) { i.Address, i.Digest = "ann@acme.example", "d3" }
+		require.Equal(t, ledger.Touched{Unbound: refs(2)}, save(2, move))
+		require.Equal(t, []any{"ann@acme.example", ledger.StateMissing, minutes(1)},
+			[]any{look(t, l, 2).Address, look(t, l, 2).State, look(t, l, 2).Since})
+		require.Equal(t, ledger.Touched{Unbound: refs(2)}, save(2, disable))
+		require.Equal(t, []any{&no, ledger.StateMissing, minutes(5)},
+			[]any{look(t, l, 2).Enabled, look(t, l, 2).State, look(t, l, 2).Since})
 	})
 }
 

@@ -2,10 +2,14 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/castellan-io/castellan/access"
 )
 
 // ripe selects what two complete reads did not show. Its last arguments are the number of the last one, and no later
@@ -60,6 +64,33 @@ func (l *Ledger) MissingCount(ctx context.Context, org, name string) (n int, err
 	return n, reading(err, "who is missing from source "+name, org)
 }
 
+// Lacking returns a digest of who and what the last complete read of a source did not show, of all of which nothing is
+// concluded yet, and of what it was compared with. Reads that lack the same have the same.
+func (l *Ledger) Lacking(ctx context.Context, org, name string) (string, error) {
+	s, err := l.reads.replica(ctx, org, replicaSource, name)
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%q %d\n", s.As, s.Good.Read)
+	for _, query := range []string{
+		`SELECT key, '' FROM identities WHERE org = ? AND source = ? AND state = 'missing' AND missing_read <= ?
+			ORDER BY key`,
+		`SELECT key, '' FROM source_groups WHERE org = ? AND source = ? AND missing_read > 0 AND missing_read <= ?
+			ORDER BY key`,
+		`SELECT group_key, member FROM source_members WHERE org = ? AND source = ? AND missing_read > 0
+			AND missing_read <= ? ORDER BY group_key, member`,
+	} {
+		if err == nil {
+			fmt.Fprintln(hash)
+			err = l.reads.each(ctx, func(row scanner) error {
+				var key, member string
+				err := row.Scan(&key, &member)
+				fmt.Fprintf(hash, "%q %q\n", key, member)
+				return err
+			}, query, org, name, s.Read)
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8]), reading(err, "what source "+name+" lacks", org)
+}
+
 // MissingIdentities returns at most limit people (1,000 for 0), by key, whom two complete reads of a source did not
 // show, the first of them no later than before (as for ConcludeMissing): somebody has to look them up. after is the
 // last key of the page before. Of a source that is suspect, there are none.
@@ -73,6 +104,38 @@ func (l *Ledger) MissingIdentities(ctx context.Context, org, name string, before
 		AND i.missing_read < ? AND i.since <= ? ORDER BY i.key LIMIT ?`, org, name, after, s.Read, instant(before),
 		atMost(limit))
 	return all, reading(err, "who is missing from source "+name, org)
+}
+
+// SaveMissing stores what a look-up showed of somebody whom complete reads do not show: they stay missing, and count as
+// they are shown. It returns whom that concerns. Of anybody else, nothing is stored.
+func (l *Ledger) SaveMissing(ctx context.Context, org, name string, i Identity, now time.Time) (touched Touched,
+	err error) {
+	now = orNow(now)
+	i.Key = clean(i.Key)
+	err = l.write(ctx, org, "save what the look-up of "+name+":"+i.Key+" showed", func(w *write) error {
+		touched = Touched{}
+		s, err := w.replica(ctx, org, replicaSource, name)
+		if err != nil {
+			return err
+		}
+		known, err := w.knownIdentities(ctx, name, []Identity{i})
+		was := known[i.Key]
+		if err != nil || was.State != StateMissing || was.Digest == i.Digest {
+			return err
+		}
+		since := was.Since
+		if !sameMaybe(i.Enabled, was.Enabled) {
+			since = now
+		}
+		if _, err := w.exec(ctx, `UPDATE identities SET address = ?, address_key = ?, enabled = ?, attributes = ?,
+			digest = ?, since = ? WHERE org = ? AND source = ? AND key = ?`, i.Address, access.FoldAddress(i.Address),
+			maybe(i.Enabled), string(i.Attributes), i.Digest, instant(since), org, name, i.Key); err != nil {
+			return err
+		}
+		touched, err = w.touchPeople(ctx, s, []string{i.Key}, false, now)
+		return err
+	})
+	return touched, err
 }
 
 // SetIdentityState records what a look-up of somebody said: gone, out of scope, or present all the same. Who is gone is

@@ -22,13 +22,22 @@ func (l *Ledger) Prune(ctx context.Context, org string, before time.Time, limit 
 
 // PruneSources deletes at most some limit rows (10,000 for 0) of each table of the replicas of sources that are none of
 // those named, and returns how many: none means that none are left. What their identities were bound to is a decision,
-// and stays.
+// and stays. From the first call on, such a source counts as never read, and a read in progress is over: it may have
+// seen rows that are deleted now.
 func (l *Ledger) PruneSources(ctx context.Context, org string, keep []string, limit int) (removed int, err error) {
 	if limit <= 0 {
 		limit = 10_000
 	}
 	err = l.write(ctx, org, "remove what was read of former sources", func(w *write) error {
 		removed = 0
+		others, all := `org = ? AND kind = 'source'`, []any{org}
+		if len(keep) > 0 {
+			kept, names := in("name", keep)
+			others, all = others+` AND NOT (`+kept+`)`, append(all, names...)
+		}
+		if _, err := w.exec(ctx, `UPDATE replicas SET begun = begun + 1, read = 0 WHERE `+others, all...); err != nil {
+			return err
+		}
 		for _, table := range []struct{ name, source, key string }{
 			{"source_members", "source", "source, group_key, member"}, {"source_groups", "source", "source, key"},
 			{"identities", "source", "source, key"}, {"replicas", "name", "name"},

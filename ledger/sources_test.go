@@ -247,7 +247,15 @@ func TestPruneSources(t *testing.T) {
 			}
 		}
 		require.Zero(t, prune(corp, "hr"))
-		require.Equal(t, 3, prune("hr"))
+		number, err := l.BeginSourceRead(ctx, org, corp, noon)
+		require.NoError(t, err)
+		removed, err := l.PruneSources(ctx, org, []string{"hr"}, 1)
+		require.NoError(t, err)
+		require.NotZero(t, removed)
+		require.Zero(t, source(t, l).Read, "nothing is concluded from what is left")
+		_, err = l.SaveIdentities(ctx, org, corp, number, identities(1), noon)
+		require.ErrorIs(t, err, ledger.ErrSuperseded, "the read may have seen what is gone now")
+		require.Equal(t, 2, prune("hr"))
 		require.Equal(t, ledger.Source{Name: corp}, source(t, l))
 		people, groups, err := l.SourceDigests(ctx, org, corp)
 		require.NoError(t, err)
@@ -261,5 +269,35 @@ func TestPruneSources(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, of, 1, "the binding is a decision")
 		sound(t, l)
+	})
+}
+
+// TestLacking: reads that lack the same are told apart from others by nothing else.
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		lacks := func(people []ledger.Identity, groups ...ledger.SourceGroup) string {
+			t.Helper()
+			read(t, l, org, shown{people, groups}, "it shrank", noon)
+			text, err := l.Lacking(t.Context(), org, corp)
+			require.NoError(t, err)
+			return text
+		}
+		read(t, l, org, shown{identities(1, 2, 3), []ledger.SourceGroup{sourceGroup("dev", 1, 2), sourceGroup("ops", 1)}},
+			"", noon)
+		nothing := lacks(identities(1, 2, 3), sourceGroup("dev", 1, 2), sourceGroup("ops", 1))
+		seen := []string{nothing}
+		for _, each := range []func() string{
+			func() string { return lacks(identities(1, 2), sourceGroup("dev", 1, 2), sourceGroup("ops", 1)) },
+			func() string { return lacks(identities(1, 3), sourceGroup("dev", 1, 2), sourceGroup("ops", 1)) },
+			func() string { return lacks(identities(1, 2, 3), sourceGroup("dev", 2), sourceGroup("ops", 1)) },
+			func() string { return lacks(identities(1, 2, 3), sourceGroup("dev", 1, 2)) },
+		} {
+			text := each()
+			require.Equal(t, text, each(), "another read that lacks the same")
+			require.NotContains(t, seen, text)
+			seen = append(seen, text)
+		}
+		require.Equal(t, nothing, lacks(identities(1, 2, 3), sourceGroup("dev", 1, 2), sourceGroup("ops", 1)))
 	})
 }

@@ -15,7 +15,11 @@ type SourceStatus struct {
 	Failing time.Time `json:"failing,omitzero"`
 	// Suspect is why its last read is not believed: nothing that it lacks counts until somebody accepts it.
 	Suspect string `json:"suspect,omitempty"`
-	Change  int64  `json:"change,omitempty"` // number of the last change whose people are known
+	// Lacks identifies, of a read that is not believed, all that it lacks: accept-source names it.
+	Lacks string `json:"lacks,omitempty"`
+	// LacksOther: what it lacks has changed since it began not to be believed.
+	LacksOther bool  `json:"lacksOther,omitempty"`
+	Change     int64 `json:"change,omitempty"` // number of the last change whose people are known
 }
 
 // The states of a source, as shown in CastellanSource.
@@ -44,16 +48,18 @@ func SourceKeyword(source, state string) string { return source + ":" + state }
 
 // SourceSetting is what the loop needs to know of a source of the policy.
 type SourceSetting struct {
-	Name  string   `json:"name"`
-	Every Duration `json:"every"` // between reads
+	Name string `json:"name"`
 }
 
 // AcceptSourceInput is the body of accept-source: what a suspect read lacks counts as missing from then on, as if the
 // source had always been read so.
 type AcceptSourceInput struct {
 	Source string `json:"source"`
-	By     string `json:"by"`
-	Note   string `json:"note,omitempty"`
+	// Lacks is what the status shows of the read: nothing else is accepted. It may be left out as long as the source
+	// lacks what it lacked when it began to be suspect.
+	Lacks string `json:"lacks,omitempty"`
+	By    string `json:"by"`
+	Note  string `json:"note,omitempty"`
 }
 
 // ProvisionSetting is what the loop needs to know of a provision of the policy.

@@ -315,9 +315,15 @@ func (d *decider) add(l *line, target *policy.Target) {
 	}
 }
 
-// release removes a membership without reasons, if the target's mode allows it.
+// release removes a membership without reasons, if the target's mode allows it, and unless a mapping may give it.
 func (d *decider) release(l *line, target *policy.Target) {
 	owned, mode := l.owned(), target.Mode(d.would)
+	if l.policySays != nil && l.policySays.MayBeMapped() {
+		if !l.unseen() {
+			d.record(l, target, lastReasons(l.holding))
+		}
+		return
+	}
 	if l.unseen() && mode != policy.RemoveNever {
 		d.change(access.Remove, target, lastReasons(l.holding))
 		return

@@ -136,6 +136,46 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestDecideWhereItIsNotKnownWhetherAMappingGives: what the mapping gave stays, what it did not give is not given, and
+// what somebody else gave is not taken.
+func TestDecideWhereItIsNotKnownWhetherAMappingGives(t *testing.T) {
+	owned := []access.Holding{holding(true, why)}
+	for name, tt := range map[string]struct {
+		policy  string
+		holds   bool
+		books   []access.Holding
+		actions []access.Action // where the person is known not to be in the group
+	}{
+		"not held":               {policy: owning},
+		"given by it":            {owning, true, owned, []access.Action{access.Remove}},
+		"given by it, not shown": {owning, false, owned, []access.Action{access.Remove}},
+		"given by another mapping": {owning, true, []access.Holding{holding(true, []access.Reason{{
+			Kind: access.ReasonMapping, Name: "former", Source: "source-9"}})}, []access.Action{access.Remove}},
+		"somebody else's":        {owning, true, []access.Holding{holding(false, nil)}, nil},
+		"somebody else's, all":   {all, true, []access.Holding{holding(false, nil)}, []access.Action{access.Remove}},
+		"somebody else's, new":   {all, true, nil, []access.Action{access.Remove}},
+		"to be adopted if it is": {adopting, true, []access.Holding{holding(false, nil)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, b := bind(t, tt.policy)
+			p := access.Person{ID: ana, UnsureGroups: []string{"s0"}}
+			if tt.holds {
+				p.GroupIDs = []string{"t0"}
+			}
+			for _, c := range plan.Decide(b, p, plan.State{Holdings: tt.books}, run, now).Changes {
+				require.Equal(t, access.Add, c.Action, "adding what is held already does no harm")
+				require.NotEmpty(t, tt.books)
+			}
+			p.UnsureGroups = nil
+			var actions []access.Action
+			for _, c := range plan.Decide(b, p, plan.State{Holdings: tt.books}, run, now).Changes {
+				actions = append(actions, c.Action)
+			}
+			require.Equal(t, tt.actions, actions)
+		})
+	}
+}
+
 func TestRemovalTellsTheReasonThatEnded(t *testing.T) {
 	_, b := bind(t, owning)
 	d := plan.Decide(b, access.Person{ID: ana, Email: "ana@acme.example", GroupIDs: []string{"t0"}},

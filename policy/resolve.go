@@ -43,13 +43,16 @@ type Want struct {
 	Target  int             // index in Bound.Targets
 	Reasons []access.Reason // to hold it
 	Denied  []access.Reason // not to hold it, whatever the reasons: rules and reviews
-	Unsure  []access.Reason // rules that may give it: not decidable now
+	Unsure  []access.Reason // rules and mappings that may give it: not decidable now
 	Barred  []access.Reason // rules that may deny it: not decidable now
 	Adopt   bool            // one of the reasons makes a membership owned that exists already
 }
 
-// ReasonsToHold returns the reasons to hold the target, none when a rule or a review denies it. A rule that cannot be
-// answered now still stands for what it is known to have given: it is among the last reasons.
+// MayBeMapped reports whether a mapping may give the target: it is not known whether the person is in its group.
+func (w Want) MayBeMapped() bool { return access.HasKind(w.Unsure, access.ReasonMapping) }
+
+// ReasonsToHold returns the reasons to hold the target, none when a rule or a review denies it. A rule or mapping that
+// cannot be answered now still stands for what it is known to have given: it is among the last reasons.
 func (w Want) ReasonsToHold(last []access.Reason) []access.Reason {
 	if len(w.Denied) > 0 {
 		return nil
@@ -112,6 +115,12 @@ func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 	all = append(all, b.rulingStatements(k)...)
 	for _, id := range p.GroupIDs {
 		all = append(all, b.statements[id]...)
+	}
+	for _, id := range p.UnsureGroups {
+		for _, one := range b.statements[id] {
+			one.effect, one.adopt = effectMayGive, false
+			all = append(all, one)
+		}
 	}
 	answers := b.answers(p, k)
 	for _, a := range answers {
@@ -342,6 +351,9 @@ func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 		if b.synced[id] != "" {
 			f.Sources = append(f.Sources, name)
 		}
+	}
+	for _, id := range p.UnsureGroups {
+		f.Unsure = append(f.Unsure, b.names[id])
 	}
 	if k.ListsCut {
 		f = f.ListsCut()

@@ -19,6 +19,15 @@ type Source interface {
 	Lookup(ctx context.Context, key string) (Identity, error)
 }
 
+// Limited is a Source of which the policy may read a part, by a filter or a place that the provider knows.
+type Limited interface {
+	Source
+
+	// Outside reports whether the provider says of somebody, who is there, that they are outside of what Read shows.
+	// That Read did not show them is no such word. An error: it is not known.
+	Outside(ctx context.Context, key string) (bool, error)
+}
+
 // Watcher is a Source that tells what changed. What it says is a hint about where to look, and never evidence.
 type Watcher interface {
 	Source

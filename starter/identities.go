@@ -168,7 +168,7 @@ func printSources(w io.Writer, s messages.OrgSyncState) {
 		if known.Suspect != "" {
 			display.Fprintf(w, "    suspect: %s; what it lacks counts once somebody accepts it:\n    %s\n", known.Suspect,
 				display.Update(messages.OrgSyncID(s.Org), messages.AcceptSource,
-					display.Input{{"source", one.Name}, {"by", messages.You}, {"note", ""}}))
+					display.Input{{"source", one.Name}, {"lacks", known.Lacks}, {"by", messages.You}, {"note", ""}}))
 		}
 		if known.Missing > 0 {
 			display.Fprintf(w, "    %d that the last read did not show are asked for again before they count as gone\n",

@@ -88,7 +88,7 @@ func TestPrintStatusShowsSourcesAndProvisions(t *testing.T) {
 			Provisions: []messages.ProvisionSetting{{Name: "staff"}, {Name: "guests"}},
 		},
 		Sources: []messages.SourceStatus{
-			{Name: "corp", Read: at, People: 7, Groups: 2, Missing: 3, Suspect: "it shrank"},
+			{Name: "corp", Read: at, People: 7, Groups: 2, Missing: 3, Suspect: "it shrank", Lacks: "3f2a"},
 			{Name: "hr", Problem: "no route to host", Failing: at},
 		},
 		Provisions: []messages.ProvisionStatus{{Name: "staff", Done: at,
@@ -102,7 +102,7 @@ func TestPrintStatusShowsSourcesAndProvisions(t *testing.T) {
 	text := printed(t, func(w io.Writer) { printStatus(w, state) })
 	for _, want := range []string{
 		"source corp: 7 people, 2 groups, read completely at " + localTime(at),
-		"suspect: it shrank", `--name accept-source --input '{"source":"corp","by":"you@example.com","note":""}'`,
+		"suspect: it shrank", `--name accept-source --input '{"source":"corp","lacks":"3f2a","by":"you@example.com","note":""}'`,
 		"3 that the last read did not show", "source hr: never read completely",
 		"cannot be read since " + localTime(at) + ", and nobody counts as gone: no route to host",
 		"source late: being read for the first time",

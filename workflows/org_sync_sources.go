@@ -46,11 +46,10 @@ func (s *orgSync) watchSource(ctx workflow.Context, name string) {
 			s.wake = true
 		}()
 		for tries := 0; ctx.Err() == nil && s.mayWatchSources(); {
-			one := s.sourceSetting(name)
-			if one == nil {
+			if s.sourceSetting(name) == nil {
 				return
 			}
-			in := sources.WatchInput{Org: s.Org, Policy: s.Policy, Source: name, Every: one.Every,
+			in := sources.WatchInput{Org: s.Org, Policy: s.Policy, Source: name,
 				Once: s.sourceStatus(name) == nil || s.readNow[name]}
 			if known := s.sourceStatus(name); known != nil {
 				in.After = known.Change
@@ -101,6 +100,8 @@ func (s *orgSync) recordSource(r sources.WatchResult) {
 				r.Source.Failing = problem.Failing
 			}
 		}
+		r.Source.LacksOther = r.Source.Suspect != "" && known.Lacks != "" &&
+			(known.LacksOther || known.Lacks != r.Source.Lacks)
 		*known = r.Source
 	} else {
 		s.Sources = append(s.Sources, r.Source)
@@ -187,7 +188,7 @@ func (s *orgSync) describeSources(page *display.Page) {
 		if known.Suspect != "" {
 			page.Line("  - **its last read is not believed:** %s. What it lacks counts once somebody accepts it:", known.Suspect)
 			page.Command(display.Update(messages.OrgSyncID(s.Org), messages.AcceptSource,
-				display.Input{{"source", one.Name}, {"by", messages.You}, {"note", ""}}))
+				display.Input{{"source", one.Name}, {"lacks", known.Lacks}, {"by", messages.You}, {"note", ""}}))
 		}
 		if known.Missing > 0 {
 			page.Line("  - %d that the last read did not show are asked for again before they count as gone", known.Missing)
@@ -205,16 +206,22 @@ func (s *orgSync) checkAcceptSource(in messages.AcceptSourceInput) error {
 		return kit.Refuse("the policy has no source %s", kit.Bounded(in.Source))
 	case known == nil || known.Suspect == "":
 		return kit.Refuse("nothing of source %s waits to be accepted", in.Source)
+	case in.Lacks == "" && known.LacksOther:
+		return kit.Refuse("what source %s lacks has changed since it was first seen: look at it, and name it: \"lacks\": %q",
+			in.Source, known.Lacks)
 	}
 	return nil
 }
 
-// acceptSource believes what a suspect read lacks. The source is read again at once, and what is missing then is taken
-// for gone as always: after a second read and a look-up, and under the guard.
+// acceptSource believes what a suspect read lacks, and nothing else. The source is read again at once, and what is
+// missing then is taken for gone as always: after a second read and a look-up, and under the guard.
 func (s *orgSync) acceptSource(ctx workflow.Context, in messages.AcceptSourceInput) (messages.Answer, error) {
-	in.By, in.Note = kit.Bounded(in.By), kit.Bounded(in.Note)
+	in.By, in.Note, in.Lacks = kit.Bounded(in.By), kit.Bounded(in.Note), kit.Bounded(in.Lacks)
 	if err := s.decider(ctx, in.By, func() error { return s.checkAcceptSource(in) }); err != nil {
 		return messages.Answer{}, err
+	}
+	if known := s.sourceStatus(in.Source); known != nil && in.Lacks == "" {
+		in.Lacks = known.Lacks
 	}
 	if err := act.AcceptSource(ctx, sources.AcceptInput{Org: s.Org, AcceptSourceInput: in}); err != nil {
 		return messages.Answer{}, err

@@ -53,7 +53,7 @@ func newSourceLoop(t *testing.T, read ...func() (sources.WatchResult, error)) *s
 	})
 	s.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		result := inForce(in, true)
-		result.Settings.Sources = []messages.SourceSetting{{Name: "hr", Every: messages.Duration(time.Minute)}}
+		result.Settings.Sources = []messages.SourceSetting{{Name: "hr"}}
 		result.Settings.Provisions = []messages.ProvisionSetting{{Name: "staff", From: []string{"hr"}}}
 		return result, nil
 	}
@@ -141,6 +141,42 @@ func TestOrgSyncAcceptsASuspectRead(t *testing.T) {
 	require.Equal(t, "hr", l.accepts[0].Source)
 }
 
+// TestOrgSyncAcceptsWhatWasSeen: accept-source may leave out what the read lacks as long as that stayed what it was
+// when the source became suspect.
+func TestOrgSyncAcceptsWhatWasSeen(t *testing.T) {
+	lacks := func(what string) func() (sources.WatchResult, error) {
+		return func() (sources.WatchResult, error) {
+			return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Read: begin, Suspect: "it shrank",
+				Lacks: what}}, nil
+		}
+	}
+	type reads = []func() (sources.WatchResult, error)
+	for name, c := range map[string]struct {
+		reads   reads
+		names   string
+		accepts string // "": it is refused
+	}{
+		"the same, not named": {reads{lacks("1"), lacks("1")}, "", "1"},
+		"other, not named":    {reads{lacks("1"), lacks("2"), lacks("2")}, "", ""},
+		"other, named":        {reads{lacks("1"), lacks("2")}, "2", "2"},
+		"believed, then not":  {reads{lacks("1"), wasRead(), lacks("2")}, "", "2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newSourceLoop(t, c.reads...)
+			done := l.updateAt(2*time.Second, messages.AcceptSource,
+				messages.AcceptSourceInput{Source: "hr", By: "ana", Lacks: c.names})
+			l.start(5 * time.Second)
+			if c.accepts == "" {
+				require.ErrorContains(t, done.rejected, `name it: "lacks": "2"`)
+				require.Empty(t, l.accepts)
+				return
+			}
+			require.NoError(t, done.rejected)
+			require.Equal(t, c.accepts, l.accepts[0].Lacks)
+		})
+	}
+}
+
 // TestOrgSyncKeepsTryingAProvision: what is wrong with a provision is told, and keeps nothing else from going on; what
 // somebody approved of it is tried again as well, more and more rarely.
 func TestOrgSyncKeepsTryingAProvision(t *testing.T) {
@@ -209,7 +245,7 @@ func TestOrgSyncTriesAnApprovedPlanOfRecordsNowAndThen(t *testing.T) {
 	})
 	l.startWith(messages.OrgSyncInput{State: &messages.OrgSyncState{Org: org, Policy: "in force", Adopted: true,
 		Settings: messages.Settings{Every: settings.Every,
-			Sources:    []messages.SourceSetting{{Name: "hr", Every: messages.Duration(time.Minute)}},
+			Sources:    []messages.SourceSetting{{Name: "hr"}},
 			Provisions: []messages.ProvisionSetting{{Name: "staff", From: []string{"hr"}}}},
 		LastFull: &messages.RunSummary{}, NextFull: begin.Add(6 * time.Hour),
 		Sources:      []messages.SourceStatus{{Name: "hr", Read: begin}},

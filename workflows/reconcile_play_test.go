@@ -19,6 +19,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
@@ -101,6 +102,10 @@ func newRunTest(t *testing.T, plan ...*planLine) *runTest {
 	})
 	r.register("Finish", r.playFinish)
 	r.register("Apply", func(context.Context, apply.ChangeInput) (apply.ChangeResult, error) { panic("mocked") })
+	var records *provisioning.Activities // a test says what they come to
+	for _, one := range []any{records.ReadRecords, records.DecideRecords, records.JudgeRecords, records.VerifyRecords} {
+		r.env.RegisterActivity(one)
+	}
 	r.env.OnActivity("Apply", mock.Anything, mock.Anything).AfterFn(r.beginWrite).Return(r.playApply)
 	r.env.SetOnActivityStartedListener(r.note)
 	r.env.OnSignalExternalWorkflow(mock.Anything, messages.OrgSyncID(org), "", messages.RunProgress,

@@ -102,8 +102,11 @@ func (r *reconciliation) verifyRecords(ctx workflow.Context) error {
 	if r.Run.Counts.Done == 0 {
 		return nil
 	}
-	return r.readBack(ctx, r.in.Settings.Settle.Std(), func() (verified, unverified, calls int, err error) {
-		seen, err := act.VerifyRecords(ctx, r.recordsRef())
+	var seen provisioning.VerifyResult
+	err := r.readBack(ctx, r.in.Settings.Settle.Std(), func() (verified, unverified, calls int, err error) {
+		seen, err = act.VerifyRecords(ctx, r.recordsRef())
 		return seen.Verified, seen.Unverified, seen.Calls, err
 	})
+	r.Run.Findings, r.Run.Reported = append(r.Run.Findings, seen.Findings...), r.Run.Reported+seen.Reported
+	return err
 }

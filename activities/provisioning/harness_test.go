@@ -94,7 +94,6 @@ func (o *provisioned) read() {
 	known, _, err := o.Ledger.SourceDigests(ctx, activitytest.Org, "hr")
 	require.NoError(o.T, err)
 	var rows []ledger.Identity
-	in := true
 	for _, key := range slices.Sorted(maps.Keys(o.staff)) {
 		one := o.staff[key]
 		attributes := map[string]any{"email": one.address, "name": key}
@@ -102,7 +101,7 @@ func (o *provisioned) read() {
 		text, err := json.Marshal(attributes)
 		require.NoError(o.T, err)
 		enabled := !one.disabled
-		rows = append(rows, ledger.Identity{Source: "hr", Key: key, Address: one.address, Enabled: &enabled, InScope: &in,
+		rows = append(rows, ledger.Identity{Source: "hr", Key: key, Address: one.address, Enabled: &enabled,
 			Attributes: text, Digest: fmt.Sprint(one)})
 		delete(known, key)
 	}

@@ -68,9 +68,6 @@ type judgement struct {
 	result   JudgeResult
 }
 
-// judged are the states of lines that the guard has judged and that are not written yet.
-var judged = []access.ChangeState{access.Planned, access.Held, access.Sent, access.Recorded}
-
 // sum adds up what the guard decides on.
 func (j *judgement) sum(ctx context.Context) (err error) {
 	j.stats.Provision = j.Spec.Name
@@ -93,7 +90,7 @@ func (j *judgement) sum(ctx context.Context) (err error) {
 		return err
 	}
 	j.stats.Window = removed[access.RecordTarget(j.Spec.Name)]
-	return j.eachLine(ctx, judged, func(c access.Change) error {
+	return j.EachLine(ctx, j.in.Run, session.Judged(), func(c access.Change) error {
 		j.stats.Add(c)
 		return nil
 	})
@@ -105,7 +102,7 @@ func (j *judgement) stop(ctx context.Context) error {
 	var changed []access.Change
 	hash := plan.NewHasher()
 	c := &j.result.Counts
-	err := j.eachLine(ctx, judged, func(line access.Change) error {
+	err := j.EachLine(ctx, j.in.Run, session.Judged(), func(line access.Change) error {
 		for _, v := range j.verdicts {
 			if v.Holds(line) && !slices.Contains(line.HeldBy, v.Rule) {
 				line.HeldBy = append(line.HeldBy, v.Rule)
@@ -189,7 +186,7 @@ func (j *judgement) hold(ctx context.Context) error {
 	hold := ledger.Hold{Org: j.Org, Lane: ledger.LaneIdentity, Run: j.in.Run, Opened: j.Now()}
 	hash := plan.NewHasher()
 	rules := map[string]int{}
-	err = j.eachLine(ctx, []access.ChangeState{access.Held}, func(c access.Change) error {
+	err = j.EachLine(ctx, j.in.Run, []access.ChangeState{access.Held}, func(c access.Change) error {
 		switch c.Action {
 		case access.Add:
 			hold.Adds++
@@ -282,25 +279,4 @@ func (j *judgement) note(ctx context.Context) error {
 		return nil
 	}
 	return j.Ledger.EndPersonStates(ctx, j.Org, j.Spec.Name, j.in.Run)
-}
-
-// eachLine visits the run's lines in hash order.
-func (j *judgement) eachLine(ctx context.Context, states []access.ChangeState, do func(access.Change) error) error {
-	var after ledger.Key
-	for {
-		lines, err := j.Ledger.LinesInHashOrder(ctx, j.Org, j.in.Run, states, after, session.LinesAtOnce)
-		if err != nil {
-			return err
-		}
-		for _, c := range lines {
-			if err := do(c); err != nil {
-				return err
-			}
-		}
-		if len(lines) < session.LinesAtOnce {
-			return nil
-		}
-		last := lines[len(lines)-1]
-		after = ledger.Key{Person: last.Person, Target: last.Target}
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 )
@@ -186,4 +188,23 @@ func TestProvisioningOfAFew(t *testing.T) {
 		o.write(in, false)
 	})
 	require.LessOrEqual(t, made["scim.users.list"]+made["scim.users.get"]+made["scim.users.patch"], 3, "%v", made)
+}
+
+// TestProvisioningIsNotUndone: the inverse of what was written to records is no plan of access, and the sources would
+// have it written again; who asks for it is told what to do instead.
+func TestProvisioningIsNotUndone(t *testing.T) {
+	t.Parallel()
+	o := start(t, "")
+	o.staff["e1"] = identity{address: "ana@acme.example"}
+	o.read()
+	in, _ := o.run()
+	o.write(in, false)
+	_, err := activitytest.Call[messages.RunSummary](o.SimulatedOrg, o.Acts.Reconcile.FindRun, in.RunInput)
+	require.ErrorContains(t, err, "correct the source or the policy's provision")
+	undo := o.NewRun()
+	_, err = activitytest.Call[int](o.SimulatedOrg, o.Acts.Reconcile.PlanUndo,
+		reconcile.UndoInput{RunInput: undo, Of: in.Run, By: "bo"})
+	require.ErrorContains(t, err, "correct the source or the policy's provision")
+	_, err = o.Ledger.Run(t.Context(), activitytest.Org, undo.Run)
+	require.ErrorIs(t, err, ledger.ErrNotFound, "nothing is planned")
 }

@@ -17,12 +17,15 @@ type VerifyResult struct {
 	Verified   int `json:"verified"`
 	Unverified int `json:"unverified"`
 	Calls      int `json:"calls"`
+	// Findings name whom the read-back shows otherwise than they should be, in a few lines; Reported counts them.
+	Findings []string `json:"findings,omitempty"`
+	Reported int      `json:"reported,omitempty"`
 }
 
 // VerifyRecords reads each record that the run wrote once more, compares it, and stores the state that its person has
-// now. A repeat reads again.
+// now. Of those that were deactivated, it reads the accounts too. A repeat reads again.
 //
-// Calls: one for each record.
+// Calls: one for each record, and one for up to a hundred accounts.
 func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.env.Open(ctx, in.Org, in.Policy)
@@ -46,9 +49,10 @@ func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResu
 			}
 			activity.RecordHeartbeat(ctx, v.result)
 		}
-		v.result.Calls = s.CallsMade()
 		if len(lines) < session.LinesAtOnce {
-			return v.result, nil
+			err := v.accounts(ctx)
+			v.result.Calls = s.CallsMade()
+			return v.result, err
 		}
 		filter.After = session.KeyOf(lines[len(lines)-1])
 	}
@@ -56,8 +60,9 @@ func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResu
 
 type verification struct {
 	*session.Provisioner
-	run    string
-	result VerifyResult
+	run     string
+	leavers []leaver // whose accounts are to be read
+	result  VerifyResult
 }
 
 func (v *verification) line(ctx context.Context, c access.Change) error {
@@ -88,6 +93,10 @@ func (v *verification) line(ctx context.Context, c access.Change) error {
 	}
 	if session.Lacks(c.Edits, session.RecordOf(user)) != "" {
 		v.result.Unverified++
+		return nil
+	}
+	if c.Action == access.Remove && user.AtlassianAccountID != "" {
+		v.leavers = append(v.leavers, leaver{c, user.AtlassianAccountID})
 		return nil
 	}
 	v.result.Verified++

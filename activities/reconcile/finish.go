@@ -268,6 +268,9 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 			return sum, err
 		}
 	}
+	if err := a.alertHold(ctx, in, sum); err != nil {
+		return sum, err
+	}
 	if verified && !sum.DryRun {
 		return sum, a.alert(ctx, run)
 	}

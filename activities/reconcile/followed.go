@@ -87,7 +87,7 @@ func (s *task) circles(ctx context.Context, run string, since time.Time) ([]acce
 		return nil, nil
 	}
 	var lines []access.Change
-	if err := s.eachLine(ctx, run, []access.ChangeState{access.Planned}, func(c access.Change) error {
+	if err := s.EachLine(ctx, run, []access.ChangeState{access.Planned}, func(c access.Change) error {
 		if c.Action != access.Adopt {
 			lines = append(lines, c)
 		}

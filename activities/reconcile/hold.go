@@ -92,7 +92,7 @@ func (s *task) stayHeld(ctx context.Context, run string) error {
 		return err
 	}
 	var waiting []access.Change
-	err = s.eachLine(ctx, run, []access.ChangeState{access.Planned}, func(c access.Change) error {
+	err = s.EachLine(ctx, run, []access.ChangeState{access.Planned}, func(c access.Change) error {
 		was, err := s.Ledger.Line(ctx, s.Org, open.Run, c.Person, c.Target)
 		if errors.Is(err, ledger.ErrNotFound) {
 			return nil
@@ -173,7 +173,7 @@ func (s *task) anyHeld(ctx context.Context, run string, people []string) (bool, 
 func (s *task) describeHold(ctx context.Context, run string) (ledger.Hold, error) {
 	hold := ledger.Hold{Org: s.Org, Run: run, Opened: s.Now()}
 	hash, last := plan.NewHasher(), ""
-	err := s.eachLine(ctx, run, held, func(c access.Change) error {
+	err := s.EachLine(ctx, run, held, func(c access.Change) error {
 		switch c.Action {
 		case access.Add:
 			hold.Adds++
@@ -204,7 +204,7 @@ func (s *task) whatChanged(ctx context.Context, before, now ledger.Hold) (string
 		return "replaces " + before.Plan, nil
 	}
 	lines := func(run string) (all []access.Change, err error) {
-		err = s.eachLine(ctx, run, held, func(c access.Change) error {
+		err = s.EachLine(ctx, run, held, func(c access.Change) error {
 			all = append(all, access.Change{Person: c.Person, Target: c.Target, GroupID: c.GroupID, Action: c.Action})
 			return nil
 		})

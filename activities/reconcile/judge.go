@@ -464,7 +464,7 @@ func (s *task) tally(ctx context.Context, run string) (string, messages.Counts, 
 	}
 	counts := messages.Counts{People: seen.People, Foreign: seen.Foreign, Suppressed: seen.Suppressed}
 	hash := plan.NewHasher()
-	err = s.eachLine(ctx, run, judged, func(c access.Change) error {
+	err = s.EachLine(ctx, run, session.Judged(), func(c access.Change) error {
 		switch c.Action {
 		case access.Add:
 			counts.Adds++
@@ -479,31 +479,6 @@ func (s *task) tally(ctx context.Context, run string) (string, messages.Counts, 
 		return hash.Add(c)
 	})
 	return hash.Sum(), counts, err
-}
-
-// judged are the states of lines that the guard has judged and that are not written yet.
-var judged = []access.ChangeState{access.Planned, access.Held, access.Sent, access.Recorded}
-
-// eachLine visits a run's lines in hash order.
-func (s *task) eachLine(ctx context.Context, run string, states []access.ChangeState,
-	do func(access.Change) error) error {
-	var after ledger.Key
-	for {
-		lines, err := s.Ledger.LinesInHashOrder(ctx, s.Org, run, states, after, session.LinesAtOnce)
-		if err != nil {
-			return err
-		}
-		for _, c := range lines {
-			if err := do(c); err != nil {
-				return err
-			}
-		}
-		if len(lines) < session.LinesAtOnce {
-			return nil
-		}
-		last := lines[len(lines)-1]
-		after = ledger.Key{Person: last.Person, Target: last.Target}
-	}
 }
 
 // movedDefaults compares the groups that are default now with those at the policy's last approval.

@@ -99,7 +99,7 @@ func (s *task) rulePlans(ctx context.Context, run string) (map[string]*rulePlan,
 		plans[s.Policy.Rules[i].Name] = &rulePlan{hasher: plan.NewHasher()}
 	}
 	states := []access.ChangeState{access.Planned, access.Held, access.Sent, access.Recorded, access.Observed}
-	err := s.eachLine(ctx, run, states, func(c access.Change) error {
+	err := s.EachLine(ctx, run, states, func(c access.Change) error {
 		if !access.OnlyRules(c.Reasons) {
 			return nil
 		}

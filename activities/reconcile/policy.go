@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/organization"
@@ -196,9 +198,28 @@ func (ad *admission) enforce(ctx context.Context) (AdmitResult, error) {
 			return result, err
 		}
 	}
+	if err := ad.pruneSources(ctx); err != nil {
+		return result, err
+	}
 	known, err := ad.Ledger.Organization(ctx, ad.Org)
 	result.Adopted = !known.AdoptedAt.IsZero()
 	return result, err
+}
+
+// mostPrunes bounds how often an activity deletes a part of what was read of former sources. What is left goes when a
+// policy is applied again.
+const mostPrunes = 100
+
+// pruneSources deletes what was read of sources that the policy no longer has.
+func (ad *admission) pruneSources(ctx context.Context) error {
+	for range mostPrunes {
+		removed, err := ad.Ledger.PruneSources(ctx, ad.Org, ad.written.SourceNames(), 0)
+		if removed == 0 || err != nil {
+			return err
+		}
+		activity.RecordHeartbeat(ctx, removed)
+	}
+	return nil
 }
 
 // closeOldHold closes a hold that was judged under another policy.
@@ -254,7 +275,7 @@ func policySource(raw json.RawMessage) []byte {
 func settings(p *policy.Policy) messages.Settings {
 	var sources []messages.SourceSetting
 	for _, one := range p.Sources {
-		sources = append(sources, messages.SourceSetting{Name: one.Name, Every: messages.Duration(one.Every)})
+		sources = append(sources, messages.SourceSetting{Name: one.Name})
 	}
 	var provisions []messages.ProvisionSetting
 	for _, one := range p.Provision {

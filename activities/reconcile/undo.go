@@ -22,6 +22,9 @@ func (a *Activities) PlanUndo(ctx context.Context, in UndoInput) (int, error) {
 		return 0, session.NonRetryable(session.ErrUnknown,
 			fmt.Errorf("organization %s has no run %q to undo: %w", in.Org, in.Of, err))
 	}
+	if err := undoable(run); err != nil {
+		return 0, err
+	}
 	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
 		return 0, err
@@ -84,13 +87,26 @@ func (s *task) inverseOf(ctx context.Context, run string, lines []access.Change)
 	return inverse, nil
 }
 
-// FindRun returns a run's summary.
+// undoable refuses to undo a run over records: whoever looks at them next decides by the sources, so that what was
+// undone would be done again.
+func undoable(run ledger.Run) error {
+	if run.Scope != messages.ScopeProvision {
+		return nil
+	}
+	return session.NonRetryable(session.ErrRefused, fmt.Errorf("run %s wrote records of a SCIM directory, which follow the identity sources, so it is not taken back: pause the organization, correct the source or the policy's provision, and resume; the next run then sets what they say. starter plan --run %s shows what each change replaced",
+		run.ID, run.ID))
+}
+
+// FindRun returns the summary of a run that is to be undone, if it can be.
 func (a *Activities) FindRun(ctx context.Context, in session.RunInput) (messages.RunSummary, error) {
 	defer session.AutoHeartbeat(ctx)()
 	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return messages.RunSummary{}, session.NonRetryable(session.ErrUnknown,
 			fmt.Errorf("organization %s has no run %q; starter runs lists them", in.Org, in.Run))
+	}
+	if err == nil {
+		err = undoable(run)
 	}
 	return session.RunMessage(run), err
 }

@@ -52,7 +52,7 @@ guard: {adopt: auto}
 	for key, address := range people {
 		text, err := json.Marshal(map[string]any{"email": address, "title": "Lead " + key})
 		require.NoError(t, err)
-		rows = append(rows, ledger.Identity{Source: "hr", Key: key, Address: address, Enabled: &yes, InScope: &yes,
+		rows = append(rows, ledger.Identity{Source: "hr", Key: key, Address: address, Enabled: &yes,
 			Attributes: text, Digest: key})
 	}
 	_, err = o.Ledger.SaveIdentities(ctx, activitytest.Org, "hr", number, rows, now)

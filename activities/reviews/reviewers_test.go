@@ -255,3 +255,38 @@ func TestReviewsKeepWhomTheirPolicyNamed(t *testing.T) {
 	pack, _ := r.evidence()
 	require.Contains(t, string(pack), `"reviewers":["carol@acme.example"]`, "the campaign as the policy says it")
 }
+
+// Members of an identity source's group review, as the replica has them: whoever is disabled there does not.
+func TestReviewersFromASource(t *testing.T) {
+	t.Parallel()
+	o, _ := paged(t, `
+sources: [{name: hr, kind: file, folder: /exports, key: number, groupsFile: groups.csv}]
+reviews:
+  - name: quarterly
+    owner: bo@acme.example
+    codes: false
+    scope: {targets: ["group:partner-wiki"]}
+    stages: [{reviewers: ["group:hr:leads"]}]
+`)
+	ctx, now, yes, no := t.Context(), o.Clock(), true, false
+	number, err := o.Ledger.BeginSourceRead(ctx, activitytest.Org, "hr", now)
+	require.NoError(t, err)
+	_, err = o.Ledger.SaveIdentities(ctx, activitytest.Org, "hr", number, []ledger.Identity{
+		{Key: "1", Enabled: &yes, Digest: "1"}, {Key: "2", Enabled: &no, Digest: "2"},
+		{Key: "3", Enabled: &yes, Digest: "3"}}, now)
+	require.NoError(t, err)
+	_, err = o.Ledger.SaveSourceGroups(ctx, activitytest.Org, "hr", number, []ledger.SourceGroup{
+		{Source: "hr", Key: "g1", Name: "hr:leads", Members: []string{"1", "2"}, Digest: "g1"}}, now)
+	require.NoError(t, err)
+	require.NoError(t, o.Ledger.EndSourceRead(ctx, activitytest.Org, "hr", number, ledger.End{As: "x", People: 3}, now))
+	for key, name := range map[string]string{"1": "carol", "2": "dan", "3": "gus"} {
+		require.NoError(t, o.Ledger.BindAccounts(ctx, activitytest.Org,
+			[]ledger.Binding{{Source: "hr", Key: key, Account: o.AccountID(name)}}, now))
+	}
+	r := review(o, "quarterly")
+	r.stage(1)
+	asked := r.askedOf(1)
+	require.NotEmpty(t, asked["carol"])
+	require.Empty(t, asked["dan"], "disabled in the source")
+	require.Empty(t, asked["gus"], "in no such group")
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/condition"
 )
@@ -152,7 +153,7 @@ func (s *Session) FactsOf(ctx context.Context, p access.Person) (condition.Facts
 		Now:  s.Now()}), nil
 }
 
-// Approvers reads the members of the groups whose members may approve.
+// Approvers reads the members of the groups whose members may approve or review, by the groups' names.
 func (s *Session) Approvers(ctx context.Context, groups []string) (map[string][]access.Person, error) {
 	if len(groups) == 0 {
 		return nil, nil
@@ -163,7 +164,15 @@ func (s *Session) Approvers(ctx context.Context, groups []string) (map[string][]
 	}
 	members := map[string][]access.Person{}
 	for _, name := range groups {
-		i := slices.IndexFunc(outline.Groups, func(g access.Group) bool { return access.SameName(g.Name, name) })
+		if s.Policy.SourceOf(name) != "" {
+			if members[name], err = s.sourceMembers(ctx, name); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		i := slices.IndexFunc(outline.Groups, func(g access.Group) bool {
+			return access.SameName(g.Name, name) && !access.IsSourceGroup(g.ID)
+		})
 		if i < 0 {
 			continue
 		}
@@ -174,4 +183,36 @@ func (s *Session) Approvers(ctx context.Context, groups []string) (map[string][]
 		}
 	}
 	return members, nil
+}
+
+// sourceMembers reads the accounts that are members of the groups of an identity source that go by a name. Whoever is
+// disabled there, or outside its scope, is none. Who is in a group of a source that was not read for long is not known,
+// and nobody decides anything by that.
+func (s *Session) sourceMembers(ctx context.Context, name string) ([]access.Person, error) {
+	doubted, err := s.DoubtedSources(ctx)
+	if err != nil || slices.ContainsFunc(doubted,
+		func(d plan.DoubtedSource) bool { return d.Stale && d.Name == s.Policy.SourceOf(name) }) {
+		return nil, err
+	}
+	groups, err := s.Ledger.SourceGroupsOf(ctx, s.Org)
+	if err != nil {
+		return nil, err
+	}
+	var members []access.Person
+	for _, g := range groups {
+		if !access.SameName(g.Name, name) {
+			continue
+		}
+		accounts, err := s.Ledger.MembersOf(ctx, s.Org, g.Source, g.Key)
+		if err != nil {
+			return nil, err
+		}
+		people, err := s.ReadPeople(ctx, accounts)
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, slices.DeleteFunc(people,
+			func(p access.Person) bool { return !p.InGroup(access.SourceGroupID(g.Source, g.Key)) })...)
+	}
+	return unique(members), nil
 }

@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/atlassian/organization"
@@ -12,6 +14,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/attribute"
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
@@ -28,7 +31,8 @@ func (s *Session) People(ctx context.Context, users []organization.User) ([]acce
 }
 
 // AddIdentities adds to people the identities that they are bound to, and the sources' groups that these are in. A
-// disabled identity, and one outside the source's scope, is in none. It may be done again.
+// disabled identity, and one outside the source's scope, is in none; where the scope is not known, neither are the
+// groups. It may be done again.
 func (s *Session) AddIdentities(ctx context.Context, people []access.Person) error {
 	if len(s.Policy.Sources) == 0 || len(people) == 0 {
 		return nil
@@ -40,21 +44,22 @@ func (s *Session) AddIdentities(ctx context.Context, people []access.Person) err
 	for i := range people {
 		people[i].Identities = []access.Identity{} // known to be nobody anywhere, as far as the ledger binds them
 		people[i].GroupIDs = slices.DeleteFunc(slices.Clone(people[i].GroupIDs), access.IsSourceGroup)
+		people[i].UnsureGroups = nil
 		unexplained := false
 		for _, one := range bound[people[i].ID] {
 			if unexplained = unexplained || one.Unexplained; unexplained || s.Policy.Source(one.Source) == nil {
 				continue // nobody knows whose identity it is; or a source that the policy no longer has
 			}
-			known, counts, err := s.identity(one)
+			known, err := s.identity(one)
 			if err != nil {
 				return err
 			}
-			people[i].Identities = append(people[i].Identities, known)
-			if !counts {
-				continue
-			}
-			for _, g := range one.Groups {
-				people[i].GroupIDs = append(people[i].GroupIDs, access.SourceGroupID(g.Source, g.Key))
+			people[i].Identities = append(people[i].Identities, known.Identity)
+			switch known.groups {
+			case groupsCount:
+				people[i].GroupIDs = append(people[i].GroupIDs, sourceGroupIDs(one)...)
+			case groupsUnsure:
+				people[i].UnsureGroups = append(people[i].UnsureGroups, sourceGroupIDs(one)...)
 			}
 		}
 		if unexplained {
@@ -64,23 +69,115 @@ func (s *Session) AddIdentities(ctx context.Context, people []access.Person) err
 	return nil
 }
 
-// identity returns what conditions may ask of somebody's identity. It counts as a member of its groups while the source
-// shows it, does not say that it is disabled, and it is in scope as far as that is known.
-func (s *Session) identity(one ledger.BoundIdentity) (known access.Identity, counts bool, err error) {
-	spec := s.Policy.Source(one.Source)
-	attributes, err := attributesOf(one)
-	if err != nil || spec == nil {
-		return known, false, err
+func sourceGroupIDs(one ledger.BoundIdentity) []string {
+	ids := make([]string, len(one.Groups))
+	for i, g := range one.Groups {
+		ids[i] = access.SourceGroupID(g.Source, g.Key)
 	}
-	in, inKnown, err := s.inScope(spec, one)
+	return ids
+}
+
+// knownIdentity is what conditions may ask of somebody's identity, and how far its groups count.
+type knownIdentity struct {
+	access.Identity
+	groups groupsOf
+}
+
+// groupsOf is how far somebody's groups in a source count.
+type groupsOf int
+
+const (
+	groupsNone groupsOf = iota // whatever groups the source shows the person in, they count as none
+	groupsCount
+	groupsUnsure // it is not known whether they count
+)
+
+// identity returns what conditions may ask of somebody's identity.
+func (s *Session) identity(one ledger.BoundIdentity) (known knownIdentity, err error) {
+	presence, attributes, err := s.presence(one)
 	if err != nil {
-		return known, false, err
+		return known, err
 	}
-	there := one.State == ledger.StatePresent || one.State == ledger.StateMissing
-	disabled := one.Enabled != nil && !*one.Enabled
-	known = access.Identity{Source: one.Source, Key: one.Key, Enabled: one.Enabled, Attributes: attributes,
-		OutOfScope: inKnown && !in || one.State == ledger.StateOutOfScope || one.State == ledger.StateGone}
-	return known, there && !disabled && (in || !inKnown), nil
+	known.Identity = access.Identity{Source: one.Source, Key: one.Key, Enabled: one.Enabled, Attributes: attributes}
+	switch {
+	case presence == identity.Gone, presence == identity.OutOfScope:
+		known.OutOfScope = true
+	case presence == identity.Enabled:
+		known.groups = groupsCount
+	case presence == identity.Unknown:
+		known.ScopeUnknown = true
+		if one.Enabled == nil || *one.Enabled {
+			known.groups = groupsUnsure
+		}
+	}
+	return known, nil
+}
+
+// presence returns how somebody stands in a source, as its replica has them and its scope says of that, and their
+// attributes. Whoever was missing from the last read counts as there. Unknown: the scope asks for what the source does
+// not say.
+func (s *Session) presence(one ledger.BoundIdentity) (identity.Presence, map[string]any, error) {
+	attributes, err := attributesOf(one)
+	if err != nil {
+		return "", nil, err
+	}
+	in, known, err := s.inScope(one, attributes)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case one.State == ledger.StateGone:
+		return identity.Gone, attributes, nil
+	case one.State == ledger.StateOutOfScope:
+		return identity.OutOfScope, attributes, nil
+	case !known:
+		return identity.Unknown, attributes, nil
+	case one.Enabled != nil && !*one.Enabled:
+		return identity.Disabled, attributes, nil
+	case !in:
+		return identity.OutOfScope, attributes, nil
+	}
+	return identity.Enabled, attributes, nil
+}
+
+// inScope reports whether somebody is in the scope of a source; known is false where the source does not say what the
+// scope asks for, or the policy no longer has the source.
+func (s *Session) inScope(one ledger.BoundIdentity, attributes map[string]any) (in, known bool, err error) {
+	spec := s.Policy.Source(one.Source)
+	if spec == nil || spec.People.Scope == "" {
+		return true, spec != nil, nil
+	}
+	scope := s.scopes[spec.Name]
+	if scope == nil {
+		if scope, err = attribute.CompileScope(spec.People.Scope); err != nil {
+			return false, false, NonRetryable(ErrPolicy, err)
+		}
+		if s.scopes == nil {
+			s.scopes = map[string]*attribute.Expression{}
+		}
+		s.scopes[spec.Name] = scope
+	}
+	in, err = scope.Holds(&attribute.Subject{Source: one.Source, Key: one.Key, Enabled: one.Enabled,
+		Groups: groupNames(one), Attributes: attributes})
+	return in && err == nil, err == nil, nil
+}
+
+func attributesOf(one ledger.BoundIdentity) (attributes map[string]any, err error) {
+	if len(one.Attributes) > 0 {
+		err = json.Unmarshal(one.Attributes, &attributes)
+	}
+	if err != nil {
+		err = fmt.Errorf("the ledger's attributes of %s cannot be read: %w", one.Ref(), err)
+	}
+	return attributes, err
+}
+
+// groupNames are the names of the groups that somebody is in, as the source has them.
+func groupNames(one ledger.BoundIdentity) []string {
+	names := make([]string, len(one.Groups))
+	for i, g := range one.Groups {
+		names[i] = strings.TrimPrefix(g.Name, one.Source+":")
+	}
+	return names
 }
 
 // Link binds identities that nobody is bound to yet to those of the people who have their address, as
@@ -170,7 +267,7 @@ func (s *Session) bind(ctx context.Context, links []identity.Link) ([]identity.L
 	return links, findings, s.Ledger.BindAccounts(ctx, s.Org, bindings, s.Now())
 }
 
-// amongSourceMembers reports whether one of these people is in one of the groups of identity sources.
+// amongSourceMembers reports whether one of these people is in one of the groups of identity sources, or may be.
 func (s *Session) amongSourceMembers(ctx context.Context, people, groups []string) (bool, error) {
 	bound, err := s.Ledger.IdentitiesOf(ctx, s.Org, people)
 	if err != nil {
@@ -181,11 +278,11 @@ func (s *Session) amongSourceMembers(ctx context.Context, people, groups []strin
 			if one.Unexplained {
 				continue
 			}
-			_, counts, err := s.identity(one)
+			known, err := s.identity(one)
 			if err != nil {
 				return false, err
 			}
-			if counts && slices.ContainsFunc(one.Groups, func(g ledger.SourceGroupRef) bool {
+			if known.groups != groupsNone && slices.ContainsFunc(one.Groups, func(g ledger.SourceGroupRef) bool {
 				return slices.Contains(groups, access.SourceGroupID(g.Source, g.Key))
 			}) {
 				return true, nil

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -32,3 +33,30 @@ func KeyOf(c access.Change) ledger.Key {
 
 // LinesAtOnce is how many plan lines are in memory while a plan is judged.
 const LinesAtOnce = 1000
+
+// Judged returns the states of lines that the guard has judged and that are not written yet.
+func Judged() []access.ChangeState {
+	return []access.ChangeState{access.Planned, access.Held, access.Sent, access.Recorded}
+}
+
+// EachLine visits the lines of a run that are in one of the states, in hash order.
+func (s *Session) EachLine(ctx context.Context, run string, states []access.ChangeState,
+	do func(access.Change) error) error {
+	var after ledger.Key
+	for {
+		lines, err := s.Ledger.LinesInHashOrder(ctx, s.Org, run, states, after, LinesAtOnce)
+		if err != nil {
+			return err
+		}
+		for _, c := range lines {
+			if err := do(c); err != nil {
+				return err
+			}
+		}
+		if len(lines) < LinesAtOnce {
+			return nil
+		}
+		last := lines[len(lines)-1]
+		after = ledger.Key{Person: last.Person, Target: last.Target}
+	}
+}

@@ -2,90 +2,25 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/identity"
 	"github.com/castellan-io/castellan/ledger"
-	"github.com/castellan-io/castellan/policy/attribute"
 	"github.com/castellan-io/castellan/policy/provision"
 )
-
-// inScope reports whether somebody is in the scope of a source; known is false where the source does not say what the
-// scope asks for.
-func (s *Session) inScope(spec *provision.Source, one ledger.BoundIdentity) (in, known bool, err error) {
-	if spec.People.Scope == "" {
-		return true, true, nil
-	}
-	scope := s.scopes[spec.Name]
-	if scope == nil {
-		if scope, err = attribute.CompileScope(spec.People.Scope); err != nil {
-			return false, false, NonRetryable(ErrPolicy, err)
-		}
-		if s.scopes == nil {
-			s.scopes = map[string]*attribute.Expression{}
-		}
-		s.scopes[spec.Name] = scope
-	}
-	attributes, err := attributesOf(one)
-	if err != nil {
-		return false, false, err
-	}
-	in, err = scope.Holds(&attribute.Subject{Source: one.Source, Key: one.Key, Enabled: one.Enabled,
-		Groups: groupNames(one), Attributes: attributes})
-	return in && err == nil, err == nil, nil
-}
-
-func attributesOf(one ledger.BoundIdentity) (attributes map[string]any, err error) {
-	if len(one.Attributes) > 0 {
-		err = json.Unmarshal(one.Attributes, &attributes)
-	}
-	if err != nil {
-		err = fmt.Errorf("the ledger's attributes of %s cannot be read: %w", one.Ref(), err)
-	}
-	return attributes, err
-}
-
-// groupNames are the names of the groups that somebody is in, as the source has them.
-func groupNames(one ledger.BoundIdentity) []string {
-	names := make([]string, len(one.Groups))
-	for i, g := range one.Groups {
-		names[i] = strings.TrimPrefix(g.Name, one.Source+":")
-	}
-	return names
-}
 
 // identityOf is what is known of somebody in a source. Of a source that proves nothing about who is missing, nobody is
 // known to be gone; of one that was not read for long, nobody is known to be disabled.
 func (p *Provisioner) identityOf(one ledger.BoundIdentity) (identity.Identity, error) {
-	attributes, err := attributesOf(one)
+	presence, attributes, err := p.presence(one)
 	if err != nil {
 		return identity.Identity{}, err
 	}
-	i := identity.Identity{Ref: identity.Ref{Source: one.Source, Key: one.Key}, Since: one.Since,
+	i := identity.Identity{Ref: identity.Ref{Source: one.Source, Key: one.Key}, Presence: presence, Since: one.Since,
 		Groups: groupNames(one), Attributes: attributes}
-	spec := p.Policy.Source(one.Source)
-	in, known, err := p.inScope(spec, one)
-	switch {
-	case err != nil:
-		return i, err
-	case one.State == ledger.StateGone:
-		i.Presence = identity.Gone
-	case one.State == ledger.StateOutOfScope:
-		i.Presence = identity.OutOfScope
-	case !known:
-		i.Presence = identity.Unknown
-	case one.Enabled != nil && !*one.Enabled:
-		i.Presence = identity.Disabled
-	case !in:
-		i.Presence = identity.OutOfScope
-	default:
-		i.Presence = identity.Enabled
-	}
 	for _, d := range p.Doubted {
 		left := i.Presence == identity.Gone || i.Presence == identity.OutOfScope
 		if d.Name == one.Source && (left || d.Stale && i.Presence == identity.Disabled) {

@@ -4,6 +4,7 @@ package sources
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
@@ -24,12 +25,23 @@ type AcceptInput struct {
 }
 
 // AcceptSource records that somebody accepts what a suspect read of a source lacks: the next one is believed. A repeat
-// changes nothing. It reports whether there was anything to accept.
+// changes nothing. It reports whether there was anything to accept. ErrNotOpen: it lacks something else by now.
 func (a *Activities) AcceptSource(ctx context.Context, in AcceptInput) (accepted bool, err error) {
 	defer session.AutoHeartbeat(ctx)()
 	known, err := a.env.Ledger.Source(ctx, in.Org, in.Source)
 	if err != nil || known.Suspect == "" {
 		return false, err
+	}
+	if in.Lacks != "" {
+		lacks, err := a.env.Ledger.Lacking(ctx, in.Org, in.Source)
+		if err != nil {
+			return false, err
+		}
+		if lacks != in.Lacks {
+			return false, session.NonRetryable(session.ErrNotOpen,
+				fmt.Errorf("what source %s lacks is not %s any more, but %s: look at the status again before you accept it",
+					in.Source, in.Lacks, lacks))
+		}
 	}
 	return true, a.env.Ledger.AcceptSource(ctx, in.Org, in.Source, known.Read, in.By, in.Note, a.env.Now())
 }

@@ -23,11 +23,14 @@ type watch struct {
 	source source.Source
 	email  *attribute.Expression
 
-	state   ledger.Source
-	missing int   // people, groups and memberships that the last read did not show
-	number  int64 // of the read that was begun last
-	tries   int   // reads that failed in a row
-	after   int64 // number of the last change whose people the workflow knows
+	state    ledger.Source
+	missing  int             // people, groups and memberships that the last read did not show
+	lacks    string          // what the last read lacks, as accept-source names it; empty while it is believed
+	unproved map[string]bool // people among them whom look-ups showed all the same
+	asked    string          // who was looked up last; empty: the next look-ups begin with the first
+	number   int64           // of the read that was begun last
+	tries    int             // reads that failed in a row
+	after    int64           // number of the last change whose people the workflow knows
 }
 
 func newWatch(s *session.Session, in WatchInput) (*watch, error) {
@@ -88,6 +91,9 @@ func (w *watch) read(ctx context.Context) (touched, error) {
 		return touched{}, err
 	}
 	w.tries = 0
+	if err := w.noteLacking(ctx); err != nil {
+		return touched{}, err
+	}
 	if w.state.Suspect == "" {
 		if err := r.conclude(ctx); err != nil {
 			return touched{}, err
@@ -152,8 +158,6 @@ func (r *read) row(one source.Identity) (ledger.Identity, error) {
 	if row.Address, err = r.email.Value(asked); err != nil {
 		row.Address = "" // nobody is linked by an address that cannot be told
 	}
-	in := true // the scope may ask for groups, which are not known yet: it is asked when somebody is decided
-	row.InScope = &in
 	row.Digest = digest(row.Address, row.Enabled, string(attributes))
 	return row, nil
 }
@@ -254,31 +258,67 @@ func (r *read) missingPeople(ctx context.Context) (n int, err error) {
 }
 
 // conclude takes what two complete reads did not show, long enough apart, out of the replica; people only if a look-up
-// says that they are gone.
+// says that they are gone, or the source that they are outside of what is read. Whom a look-up shows counts as it shows
+// them: reads that do not show somebody prove nothing by themselves.
 func (r *read) conclude(ctx context.Context) error {
 	before := r.state.ReadAt.Add(-r.Policy.Guard.Settle.Std())
 	if _, err := r.Ledger.ConcludeMissing(ctx, r.Org, r.spec.Name, before); err != nil {
 		return err
 	}
-	missing, err := r.Ledger.MissingIdentities(ctx, r.Org, r.spec.Name, before, "", mostConfirmed)
+	missing, err := r.Ledger.MissingIdentities(ctx, r.Org, r.spec.Name, before, r.asked, mostConfirmed)
 	if err != nil {
 		return err
 	}
+	if r.asked == "" {
+		r.unproved = map[string]bool{}
+	}
+	r.asked = ""
 	for _, one := range missing {
-		state := ledger.StateOutOfScope
-		switch _, err := r.source.Lookup(ctx, one.Key); {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, source.ErrGone):
-			state = ledger.StateGone
-		case err != nil:
-			continue // it is not known: asked again after the next read
-		}
-		if _, err := r.Ledger.SetIdentityState(ctx, r.Org, r.spec.Name, one.Key, state, r.Now()); err != nil {
+		if err := r.lookUp(ctx, one.Key); err != nil {
 			return err
 		}
 	}
+	if len(missing) == mostConfirmed {
+		r.asked = missing[len(missing)-1].Key
+	}
 	return nil
+}
+
+// lookUp asks for somebody whom reads do not show, and records what becomes of them.
+func (r *read) lookUp(ctx context.Context, key string) error {
+	shown, err := r.source.Lookup(ctx, key)
+	state := ""
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, source.ErrGone):
+		state = ledger.StateGone
+	case err != nil:
+		return nil // it is not known: asked again after the next read
+	case r.outside(ctx, key):
+		state = ledger.StateOutOfScope
+	}
+	if state != "" {
+		_, err = r.Ledger.SetIdentityState(ctx, r.Org, r.spec.Name, key, state, r.Now())
+		return err
+	}
+	r.unproved[key] = true
+	row, err := r.row(shown)
+	if err != nil {
+		return err
+	}
+	_, err = r.Ledger.SaveMissing(ctx, r.Org, r.spec.Name, row, r.Now())
+	return err
+}
+
+// outside reports whether the source says that somebody, who is there, is outside of what is read.
+func (r *read) outside(ctx context.Context, key string) bool {
+	limited, is := r.source.(source.Limited)
+	if !is {
+		return false
+	}
+	outside, err := limited.Outside(ctx, key)
+	return err == nil && outside
 }
 
 // mostConfirmed is how many people are looked up in one read.

@@ -17,8 +17,15 @@ func Status(ctx context.Context, s *session.Session, name string) (messages.Sour
 	if err != nil {
 		return messages.SourceStatus{}, err
 	}
+	lacks := ""
+	if known.Suspect != "" {
+		if lacks, err = s.Ledger.Lacking(ctx, s.Org, name); err != nil {
+			return messages.SourceStatus{}, err
+		}
+	}
 	return messages.SourceStatus{
 		Name: name, Read: known.ReadAt, People: known.People, Groups: known.Groups, Memberships: known.Memberships,
 		Missing: missing, Problem: known.Problem, Failing: known.Failing, Suspect: known.Suspect,
+		Lacks: lacks,
 	}, nil
 }

@@ -22,10 +22,9 @@ const (
 
 // WatchInput asks to keep the replica of one source up to date.
 type WatchInput struct {
-	Org    string            `json:"org"`
-	Policy string            `json:"policy"`
-	Source string            `json:"source"`
-	Every  messages.Duration `json:"every"` // from the policy, for the activity's timeouts
+	Org    string `json:"org"`
+	Policy string `json:"policy"`
+	Source string `json:"source"`
 	// Once: read at once, and return whatever it shows
 	Once bool `json:"once,omitempty"`
 	// After is the number of the last change that the workflow was told of, as the status has it.
@@ -72,7 +71,7 @@ func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResul
 		case !s.Now().Before(end):
 			return w.result(ctx, touched{})
 		}
-		before := w.state
+		before, lacked := w.state, w.lacks
 		found, err := w.read(ctx)
 		if err != nil && ctx.Err() == nil {
 			if found, err = w.fail(ctx, err); err != nil {
@@ -82,7 +81,7 @@ func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResul
 		if ctx.Err() != nil {
 			return w.result(context.WithoutCancel(ctx), touched{})
 		}
-		if in.Once || found.any() || statusChanged(before, w.state) {
+		if in.Once || found.any() || statusChanged(before, w.state) || lacked != w.lacks {
 			return w.result(ctx, found)
 		}
 	}
@@ -107,8 +106,9 @@ func waitUntil(ctx context.Context, s *session.Session, at time.Time) bool {
 	}
 }
 
-// due returns when the source is to be read next: after its interval, or, while somebody is missing from it, as soon as
-// a second read may prove that. A source that cannot be read is tried more and more rarely.
+// due returns when the source is to be read next: after its interval, or, while somebody is missing from it whom no
+// look-up has shown, as soon as a second read may prove that. A source that cannot be read is tried more and more
+// rarely.
 func (w *watch) due(ctx context.Context) (at time.Time, err error) {
 	if w.state, err = w.Ledger.Source(ctx, w.Org, w.spec.Name); err != nil {
 		return at, err
@@ -116,14 +116,25 @@ func (w *watch) due(ctx context.Context) (at time.Time, err error) {
 	if w.missing, err = w.Ledger.MissingCount(ctx, w.Org, w.spec.Name); err != nil {
 		return at, err
 	}
+	if err := w.noteLacking(ctx); err != nil {
+		return at, err
+	}
 	every := w.spec.Every.Std()
 	switch {
 	case w.tries > 0:
 		return w.Now().Add(min(firstPause<<min(w.tries-1, 10), max(every, firstPause))), nil
-	case w.missing > 0:
+	case w.missing > len(w.unproved):
 		return w.state.ReadAt.Add(min(every, max(w.Policy.Guard.Settle.Std(), time.Second))), nil
 	}
 	return w.state.ReadAt.Add(every), nil
+}
+
+// noteLacking notes what the source lacks while its last read is not believed.
+func (w *watch) noteLacking(ctx context.Context) (err error) {
+	if w.lacks = ""; w.state.Suspect != "" {
+		w.lacks, err = w.Ledger.Lacking(ctx, w.Org, w.spec.Name)
+	}
+	return err
 }
 
 // statusChanged reports whether ops should see something else of a source.

@@ -17,6 +17,7 @@ import (
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/activities/sources"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 	"github.com/castellan-io/castellan/source/file"
 )
@@ -27,14 +28,23 @@ type followed struct {
 	folder string
 	staff  map[string]string   // status by number; the address is <number>@acme.example
 	groups map[string][]string // numbers by name
+	sites  map[string]string   // by number; empty: the files do not say
+	scope  string              // of the source
 	told   int64               // the last change that read returned
 }
 
 func start(t *testing.T) *followed {
 	t.Helper()
+	return startIn(t, "true")
+}
+
+// startIn is start with a scope.
+func startIn(t *testing.T, scope string) *followed {
+	t.Helper()
 	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss"}, Admins: []string{"boss"},
-		Local: []cloud.OrgGroup{{Name: "builders"}}}
-	f := &followed{folder: t.TempDir(), staff: map[string]string{}, groups: map[string][]string{}}
+		Local: []cloud.OrgGroup{{Name: "builders"}, {Name: "lent"}}}
+	f := &followed{folder: t.TempDir(), staff: map[string]string{}, groups: map[string][]string{},
+		sites: map[string]string{}, scope: scope}
 	for n := range 20 {
 		key := fmt.Sprintf("p%02d", n)
 		file.People = append(file.People, key)
@@ -57,10 +67,14 @@ func (f *followed) follow(folder string) {
 version: 1
 organization: {name: acme, id: %s, key: "env:KEY"}
 sources:
-  - {name: hr, kind: file, folder: %q, groupsFile: groups.csv, key: number, enabled: {column: status, no: [left]}}
+  - {name: hr, kind: file, folder: %q, groupsFile: groups.csv, key: number, enabled: {column: status, no: [left]},
+     people: {scope: %q}}
 mappings: [{name: builders, from: ["hr:eng"], to: ["group:builders"]}]
+grants:
+  - {name: lend, targets: ["group:lent"], duration: {default: 1h, max: 2h}, reason: false,
+     approval: {groups: ["hr:eng"]}}
 guard: {adopt: auto}
-`, f.Sim.Info().OrgID, f.folder))).Policy
+`, f.Sim.Info().OrgID, f.folder, f.scope))).Policy
 	f.export()
 }
 
@@ -68,9 +82,9 @@ guard: {adopt: auto}
 func (f *followed) export() {
 	f.T.Helper()
 	var people, groups strings.Builder
-	people.WriteString("number,email,status\n")
+	people.WriteString("number,email,status,site\n")
 	for _, key := range slices.Sorted(maps.Keys(f.staff)) {
-		fmt.Fprintf(&people, "%s,%[1]s@acme.example,%s\n", key, f.staff[key])
+		fmt.Fprintf(&people, "%s,%[1]s@acme.example,%s,%s\n", key, f.staff[key], f.sites[key])
 	}
 	groups.WriteString("group,key\n")
 	for _, name := range slices.Sorted(maps.Keys(f.groups)) {
@@ -186,14 +200,24 @@ func TestWatchSourceSuspect(t *testing.T) {
 	f.VerifyEverybody()
 	require.Equal(t, []string{"p00", "p01", "p02", "p03", "p04"}, f.builders())
 
+	seen := f.read().Source.Lacks
+	require.NotEmpty(t, seen)
+	delete(f.staff, "p04")
+	f.export()
+	lacks := f.read().Source.Lacks
+	require.NotEqual(t, seen, lacks)
 	accept := sources.AcceptInput{Org: activitytest.Org}
-	accept.Source, accept.By = "hr", "bo"
+	accept.Source, accept.By, accept.Lacks = "hr", "bo", seen
+	_, err := activitytest.Call[bool](f.SimulatedOrg, f.Acts.Sources.AcceptSource, accept)
+	require.ErrorContains(t, err, "not "+seen+" any more, but "+lacks)
+	require.Equal(t, lacks, f.read().Source.Lacks, "nothing else is missing, and it is still suspect")
+	accept.Lacks = lacks
 	require.True(t, activitytest.Must[bool](f.SimulatedOrg, f.Acts.Sources.AcceptSource, accept))
 	f.read()
 	require.Empty(t, f.read().Source.Suspect)
 	gone, err := f.Ledger.IdentityCounts(t.Context(), activitytest.Org)
 	require.NoError(t, err)
-	require.Contains(t, gone, ledger.IdentityCount{Source: "hr", State: ledger.StateGone, Count: 18})
+	require.Contains(t, gone, ledger.IdentityCount{Source: "hr", State: ledger.StateGone, Count: 19})
 }
 
 // account is the id of somebody's account.
@@ -205,4 +229,88 @@ func (f *followed) account(name string) string {
 		}
 	}
 	return ""
+}
+
+// TestVerifyWhereTheScopeIsUnknown: who may be outside the source's scope keeps what its groups gave, and is given
+// nothing more; who is outside loses it.
+func TestVerifyWhereTheScopeIsUnknown(t *testing.T) {
+	t.Parallel()
+	f := startIn(t, `site != "away"`)
+	for key := range f.staff {
+		f.sites[key] = "here"
+	}
+	f.sites["p01"] = ""
+	f.export()
+	f.read()
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p02", "p03"}, f.builders())
+	f.sites["p00"], f.sites["p02"] = "", "away"
+	f.export()
+	require.ElementsMatch(t, []string{f.account("p00"), f.account("p02")}, f.read().People)
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p00", "p03"}, f.builders())
+	f.sites["p00"], f.sites["p01"] = "away", "here"
+	f.export()
+	f.read()
+	f.VerifyEverybody()
+	require.Equal(t, []string{"p01", "p03"}, f.builders())
+}
+
+// TestAdmitForgetsFormerSources: what was read of a source that the policy no longer has is deleted; who its people are
+// is not.
+func TestAdmitForgetsFormerSources(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.read()
+	f.VerifyEverybody()
+	known := func() (sources, people int) {
+		all, err := f.Ledger.Sources(t.Context(), activitytest.Org)
+		require.NoError(t, err)
+		counts, err := f.Ledger.IdentityCounts(t.Context(), activitytest.Org)
+		require.NoError(t, err)
+		for _, c := range counts {
+			people += c.Count
+		}
+		return len(all), people
+	}
+	f.follow(f.folder)
+	sources, people := known()
+	require.Equal(t, []int{1, 20}, []int{sources, people}, "the policy has it still")
+	activitytest.Must[reconcile.AdmitResult](f.SimulatedOrg, f.Acts.Reconcile.Admit, f.AdmitIn(fmt.Sprintf(`
+version: 1
+organization: {name: acme, id: %s, key: "env:KEY"}
+mappings: [{name: other, from: [nobody], to: ["group:builders"]}]
+`, f.Sim.Info().OrgID)))
+	sources, people = known()
+	require.Equal(t, []int{0, 0}, []int{sources, people})
+	f.follow(f.folder)
+	f.told = 0
+	require.Contains(t, f.read().Full, "first time")
+	bound, err := f.Ledger.IdentitiesOf(t.Context(), activitytest.Org, []string{f.account("p00")})
+	require.NoError(t, err)
+	require.Len(t, bound, 1)
+}
+
+// TestApproversFromASource: who may approve as a member of a source's group is told by the replica: those whom the
+// source knows as enabled and in its scope, as long as it is read.
+func TestApproversFromASource(t *testing.T) {
+	t.Parallel()
+	f := startIn(t, `site == "here"`)
+	for key := range f.staff {
+		f.sites[key] = "here"
+	}
+	f.sites["p01"], f.staff["p02"] = "away", "left"
+	f.export()
+	f.read()
+	f.VerifyEverybody()
+	ask := func(person string) (messages.GrantAnswer, error) {
+		return activitytest.Call[messages.GrantAnswer](f.SimulatedOrg, f.Acts.Grants.RequestGrant,
+			f.RequestOf(person+"@acme.example", "group:lent", time.Hour))
+	}
+	answer, err := ask("p10")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{f.account("p00"), f.account("p03")}, answer.Grants[0].Approvers)
+	f.Advance(3 * time.Hour)
+	_, err = ask("p11")
+	require.ErrorContains(t, err, "too few people could approve", "nobody decides by what a source said long ago")
 }

@@ -31,6 +31,7 @@ type Facts struct {
 	Alike   func(a, b access.Entitlement) bool // says that two names mean a target in common; nil: equal names do
 	There   func(folded string) bool           // says that there is a group of this name; nil: any may be
 	Strange bool                               // the person is in groups whose names are not known
+	Unsure  []string                           // names of groups that the person may be in or not
 	fewApps bool                               // the person may have access to more apps than are shown
 }
 
@@ -133,7 +134,7 @@ func (s *Subject) ResolveName(name string) (any, bool) {
 	case "external":
 		return truth(s.External, errUnknownExternal), true
 	case "groups":
-		if s.Strange {
+		if s.Strange || len(s.Unsure) > 0 {
 			return types.WrapErr(errUnknownGroups), true
 		}
 		return composed(s.Groups), true
@@ -159,7 +160,7 @@ func (s *Subject) ResolveName(name string) (any, bool) {
 		}
 		return s.PlatformRoles, true
 	case "sources":
-		if s.Strange {
+		if s.Strange || len(s.Unsure) > 0 {
 			return types.WrapErr(errUnknownGroups), true
 		}
 		return composed(s.Sources), true
@@ -248,7 +249,7 @@ func (s *Subject) inFolded(name, folded string) (bool, error) {
 		return true, nil
 	case s.There != nil && !s.There(folded):
 		return false, fmt.Errorf("there is no group %q", name)
-	case s.Strange:
+	case s.Strange, slices.ContainsFunc(s.Unsure, func(name string) bool { return access.Fold(name) == folded }):
 		return false, errUnknownGroups
 	}
 	return false, nil

@@ -50,7 +50,14 @@ func (s *Subject) identified(source string) (bool, error) {
 	if err != nil || is == nil {
 		return false, err
 	}
-	return !is.OutOfScope && (is.Enabled == nil || *is.Enabled), nil
+	switch disabled := is.Enabled != nil && !*is.Enabled; {
+	case is.OutOfScope || disabled:
+		return false, nil
+	case is.ScopeUnknown:
+		return false, fmt.Errorf("it is not known whether the person is in the scope of source %s (sources.people.scope)",
+			source)
+	}
+	return true, nil
 }
 
 // attribute returns what a source says of the person.

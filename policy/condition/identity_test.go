@@ -45,6 +45,8 @@ func changed(change func(*condition.Facts)) condition.Facts {
 func TestConditionsAskIdentitySources(t *testing.T) {
 	no := false
 	outOfScope := changed(func(f *condition.Facts) { f.Identities[0].OutOfScope = true })
+	unknownScope := changed(func(f *condition.Facts) { f.Identities[0].ScopeUnknown = true })
+	unsure := changed(func(f *condition.Facts) { f.Unsure = []string{"corp:Eng"} })
 	disabled := changed(func(f *condition.Facts) { f.Identities[0].Enabled = &no })
 	notAsked := changed(func(f *condition.Facts) { f.SourcesKnown = nil })
 	unbound := changed(func(f *condition.Facts) { f.Identities = nil })
@@ -88,6 +90,12 @@ func TestConditionsAskIdentitySources(t *testing.T) {
 		"identified nowhere":         {`identified("corp") || identified("lab")`, nobody, false},
 		"disabled":                   {`identified("corp")`, disabled, false},
 		"identified out of scope":    {`identified("corp")`, outOfScope, false},
+		"identified, scope unknown":  {`identified("corp")`, unknownScope, "whether the person is in the scope of source corp"},
+		"attribute, scope unknown":   {`attribute("corp", "vip") == true`, unknownScope, true},
+		"in an unsure group":         {`in("corp:eng")`, unsure, "groups"},
+		"not in an unsure group":     {`!in("corp:eng")`, unsure, "groups"},
+		"not in another group":       {`in("corp:ops")`, unsure, false},
+		"list with an unsure group":  {`"x" in groups`, unsure, "groups"},
 		"identified, not known":      {`identified("lab")`, sourced(), "not known who"},
 		"identified, stale":          {`!identified("old")`, sourced(), "last read completely at noon"},
 		"identified, not asked":      {`identified("corp")`, notAsked, "not asked for"},

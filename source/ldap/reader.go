@@ -121,6 +121,43 @@ func (r *Reader) Lookup(ctx context.Context, key string) (source.Identity, error
 	return person, nil
 }
 
+// Outside implements source.Limited: the server shows the person in a place where people are not read, or as somebody
+// whom their filter does not match.
+func (r *Reader) Outside(ctx context.Context, key string) (bool, error) {
+	filter, err := r.keyFilter(key)
+	if err != nil {
+		return false, err
+	}
+	c, err := r.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	what := "asking whether " + key + " is outside of what is read"
+	for _, one := range []struct {
+		filter string
+		tells  func(dn string) bool
+	}{
+		{filter, func(dn string) bool { return !isUnder(dn, r.o.People.Base) }},
+		{"(&" + filter + "(!" + r.o.People.Filter + "))", func(string) bool { return true }},
+	} {
+		found, err := r.find(ctx, c, what, one.filter, []string{r.o.Key})
+		if err != nil {
+			return false, err
+		}
+		if len(found) != 1 {
+			return false, nil
+		}
+		if _, err := ldap.ParseDN(normalize(found[0].DN)); err != nil {
+			return false, c.fail(source.ErrMalformed, "%s: %q is not a DN", what, found[0].DN)
+		}
+		if one.tells(found[0].DN) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // find returns the few entries under Base that match a filter.
 func (r *Reader) find(
 	ctx context.Context, c *conn, what, filter string, attributes []string, controls ...ldap.Control,

@@ -438,6 +438,42 @@ func TestLookup(t *testing.T) {
 	require.ErrorIs(t, err, source.ErrInvalid)
 }
 
+// TestOutside: only the server's own word that somebody is elsewhere, or does not match the filter, says so.
+func TestOutside(t *testing.T) {
+	tests := map[string]struct {
+		base, filter, key string
+		outside           bool
+	}{
+		"read":            {"", "", uuidOf(2), false},
+		"elsewhere":       {"ou=elsewhere,dc=acme", "", uuidOf(2), true},
+		"another filter":  {"", "(uid=p1)", uuidOf(2), true},
+		"the same filter": {"", "(uid=p2)", uuidOf(2), false},
+		"nobody":          {"ou=elsewhere,dc=acme", "(uid=p1)", uuidOf(77), false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			options := newFake(t, people(3)...).options(false)
+			options.People.Base, options.People.Filter = tt.base, tt.filter
+			r, err := New(options)
+			require.NoError(t, err)
+			outside, err := r.(source.Limited).Outside(t.Context(), tt.key)
+			require.NoError(t, err)
+			require.Equal(t, tt.outside, outside)
+		})
+	}
+	t.Run("down", func(t *testing.T) {
+		fake := newFake(t, people(3)...)
+		fake.search = func(_ int, q *fakeSearch) bool { q.done(ldap.LDAPResultBusy, ""); return true }
+		options := fake.options(false)
+		options.People.Base = "ou=elsewhere,dc=acme"
+		r, err := New(options)
+		require.NoError(t, err)
+		outside, err := r.(source.Limited).Outside(t.Context(), uuidOf(2))
+		require.Error(t, err)
+		require.False(t, outside)
+	})
+}
+
 // TestLookupInDoubtIsNotGone: only a complete search that finds nobody says that somebody is gone.
 func TestLookupInDoubtIsNotGone(t *testing.T) {
 	tests := map[string]func(q *fakeSearch){

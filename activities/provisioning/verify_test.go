@@ -1,0 +1,56 @@
+package provisioning_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/provisioning"
+)
+
+// TestVerifyRecordsReadsTheAccountsOfLeavers: a leaver is verified once the account is deactivated, wherever that
+// shows; the record alone proves nothing.
+func TestVerifyRecordsReadsTheAccountsOfLeavers(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	for name, c := range map[string]struct {
+		inactive *bool // by hand, after the record was deactivated
+		remove   bool  // out of the directory
+		verified bool
+	}{
+		"deactivated":                    {verified: true},
+		"active again":                   {inactive: &no},
+		"not in the directory":           {remove: true, verified: true},
+		"not in the directory, active":   {remove: true, inactive: &no},
+		"in the directory, and inactive": {inactive: &yes, verified: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := start(t, "")
+			o.staff["e1"] = identity{address: "ana@acme.example"}
+			o.inStep()
+			o.staff["e1"] = identity{address: "ana@acme.example", disabled: true}
+			o.read()
+			in, _ := o.run()
+			o.write(in, false)
+			by := map[string]any{"remove": c.remove}
+			if c.inactive != nil {
+				by["inactive"] = *c.inactive
+			}
+			o.Send(http.MethodPost, "/_sim/people/ana@acme.example", by)
+			seen := activitytest.Must[provisioning.VerifyResult](o.SimulatedOrg, o.Acts.Provisioning.VerifyRecords, in)
+			if c.verified {
+				require.Equal(t, []int{1, 0}, []int{seen.Verified, seen.Unverified})
+				require.Empty(t, seen.Findings)
+				return
+			}
+			require.Equal(t, []int{0, 1, 1}, []int{seen.Verified, seen.Unverified, seen.Reported})
+			require.Contains(t, seen.Findings[0], "account-active ana@acme.example: ")
+			o.Send(http.MethodPost, "/_sim/people/ana@acme.example", map[string]any{"inactive": true})
+			seen = activitytest.Must[provisioning.VerifyResult](o.SimulatedOrg, o.Acts.Provisioning.VerifyRecords, in)
+			require.Equal(t, []int{1, 0}, []int{seen.Verified, seen.Unverified}, "once it is")
+		})
+	}
+}
