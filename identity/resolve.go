@@ -50,6 +50,7 @@ const (
 	HoldScopeChange  Hold = "scope-change"  // the person is outside the scope that the policy states
 	HoldExternalLink Hold = "external-link" // the first link of somebody from outside
 	HoldExternal     Hold = "external"      // a change of the record of somebody from outside may unlink it
+	HoldLink         Hold = "link"          // in a batch of links, whose preview is to be approved
 	HoldAdopt        Hold = "adopt"         // a leaver whose record was found by the address and never bound
 )
 
@@ -94,6 +95,7 @@ var explanations = map[string]string{
 	string(HoldScopeChange):  "they are outside the scope that the policy states",
 	string(HoldExternalLink): "they are from outside and would be linked for the first time",
 	string(HoldExternal):     "they are from outside, and a change of their record may unlink it",
+	string(HoldLink):         "they have an account and no record, and would be linked",
 	string(HoldAdopt):        "they left, and their record was found by its address alone",
 }
 

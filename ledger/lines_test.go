@@ -157,7 +157,8 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 		plan(t, l, "r2", planned)
 		require.NoError(t, l.BeginRun(t.Context(), ledger.Run{Org: org, ID: "lent", Scope: "grants", Started: noon}))
 		plan(t, l, "lent", planned)
-		require.NoError(t, l.BeginRun(t.Context(), ledger.Run{Org: org, ID: "records", Scope: "provision", Started: noon}))
+		require.NoError(t, l.BeginRun(t.Context(),
+			ledger.Run{Org: org, ID: "records", Scope: "provision", Started: noon}))
 		plan(t, l, "records", planned)
 		require.NoError(t, l.Supersede(t.Context(), org, "r2", []string{ana.ID}, noon.Add(time.Minute), "grants",
 			"provision"))

@@ -239,7 +239,7 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 			continue
 		}
 		begun[line.Person] = true
-		line.State, line.HeldBy = access.Held, append(line.HeldBy, ruleLink)
+		line.State, line.HeldBy = access.Held, append(line.HeldBy, string(identity.HoldLink))
 		slices.Sort(line.HeldBy)
 		if k.Shown, err = v.shown(ctx, d, v.accounts[k.Account]); err != nil {
 			return err

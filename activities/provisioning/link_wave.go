@@ -17,9 +17,6 @@ import (
 	"github.com/castellan-io/castellan/plan"
 )
 
-// ruleLink is why the lines of a batch of links wait: somebody is to approve its preview.
-const ruleLink = "link"
-
 // JudgeLinksInput asks what waits for approval.
 type JudgeLinksInput struct {
 	LinkRunInput
@@ -37,25 +34,16 @@ func (a *Activities) JudgeLinks(ctx context.Context, in JudgeLinksInput) (JudgeL
 	defer session.AutoHeartbeat(ctx)()
 	hold := ledger.Hold{Org: in.Org, Lane: ledger.LaneOfBatch(in.Batch), Run: in.Run, Opened: a.env.Now()}
 	hash, rules := plan.NewHasher(), map[string]int{}
-	var after ledger.Key
-	for more := true; more; {
-		lines, err := a.env.Ledger.LinesInHashOrder(ctx, in.Org, in.Run, []access.ChangeState{access.Held}, after,
-			session.LinesAtOnce)
-		if err != nil {
-			return JudgeLinksResult{}, err
+	lines := &session.Session{Env: a.env, Org: in.Org}
+	if err := lines.EachLine(ctx, in.Run, []access.ChangeState{access.Held}, func(c access.Change) error {
+		hold.Adds++
+		hold.People++
+		for _, rule := range c.HeldBy {
+			rules[rule]++
 		}
-		for _, c := range lines {
-			hold.Adds++
-			hold.People++
-			for _, rule := range c.HeldBy {
-				rules[rule]++
-			}
-			if err := hash.Add(c); err != nil {
-				return JudgeLinksResult{}, err
-			}
-			after = ledger.Key{Person: c.Person, Target: c.Target}
-		}
-		more = len(lines) == session.LinesAtOnce
+		return hash.Add(c)
+	}); err != nil {
+		return JudgeLinksResult{}, err
 	}
 	result, err := JudgeLinksResult{}, error(nil)
 	if result.Counts, err = a.linkCounts(ctx, in.LinkRunInput); err != nil || hold.People == 0 || in.Observe {
@@ -63,12 +51,8 @@ func (a *Activities) JudgeLinks(ctx context.Context, in JudgeLinksInput) (JudgeL
 	}
 	hold.Plan = hash.Sum()
 	for _, rule := range session.SortedKeys(rules) {
-		detail := identity.Hold(rule).Explain()
-		if rule == ruleLink {
-			detail = "they have an account and no record, and would be linked"
-		}
 		hold.Rules = append(hold.Rules, ledger.HoldRule{Rule: rule, Scope: "provision " + in.Provision,
-			Detail: fmt.Sprintf("%d people: %s", rules[rule], detail)})
+			Detail: fmt.Sprintf("%d people: %s", rules[rule], identity.Hold(rule).Explain())})
 	}
 	result.Hold = &messages.Hold{Plan: hold.Plan, Run: hold.Run, Adds: hold.Adds, People: hold.People,
 		Opened: hold.Opened, Provision: in.Provision}

@@ -22,15 +22,15 @@ var bodies = map[string]any{
 	messages.ApprovePlan:  &messages.DecisionInput{},
 	messages.RejectPlan:   &messages.DecisionInput{},
 	messages.SyncNow:      &messages.SyncNowInput{},
-	messages.AcceptSource: &messages.AcceptSourceInput{},
-	messages.Pause:        &messages.PauseInput{},
-	messages.Resume:       &messages.ResumeInput{},
-	messages.Undo:         &messages.UndoInput{},
-	messages.Grant:        &messages.GrantInput{},
-	messages.Revoke:       &messages.RevokeInput{},
-	messages.Approve:      &messages.ApprovalInput{},
-	messages.Deny:         &messages.ApprovalInput{},
-	messages.Extend:       &messages.ExtendInput{},
+	messages.AcceptSource: &messages.AcceptSourceInput{}, messages.ProvisionNow: &messages.ProvisionNowInput{},
+	messages.Pause:   &messages.PauseInput{},
+	messages.Resume:  &messages.ResumeInput{},
+	messages.Undo:    &messages.UndoInput{},
+	messages.Grant:   &messages.GrantInput{},
+	messages.Revoke:  &messages.RevokeInput{},
+	messages.Approve: &messages.ApprovalInput{},
+	messages.Deny:    &messages.ApprovalInput{},
+	messages.Extend:  &messages.ExtendInput{},
 }
 
 // reviewBodies are what reviewers and ops can send to a review.
@@ -119,6 +119,10 @@ func TestTemporalCommandsSayWhatTheCodeKnows(t *testing.T) {
 			require.Equal(t, messages.QueueWorkflows, c.flag("--task-queue"), c.where)
 			if c.flag("--type") == messages.AccessReview {
 				requireBody(t, c, input, &messages.AccessReviewInput{})
+				continue
+			}
+			if c.flag("--type") == messages.Link {
+				requireBody(t, c, input, &messages.LinkInput{})
 				continue
 			}
 			require.Equal(t, messages.OrgSync, c.flag("--type"), c.where)
