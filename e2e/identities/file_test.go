@@ -41,20 +41,15 @@ func TestAnOrganizationWithoutSCIMFollowsAFile(t *testing.T) {
 	o.export()
 	o.become(tools, "p00", "p01", "p02", "p04")
 
-	left := o.staff["e-p01"]
-	left.disabled = true
-	o.staff["e-p01"] = left
+	o.change(leaves, "e-p01")
 	o.export()
 	o.become(tools, "p00", "p02", "p04")
 
-	left.disabled = false
-	o.staff["e-p01"] = left
+	o.change(returns, "e-p01")
 	o.export()
 	o.become(tools, "p00", "p01", "p02", "p04")
 
-	moved := o.staff["e-p02"]
-	moved.email = "somebody.else@acme.example"
-	o.staff["e-p02"] = moved
+	o.change(func(e *employee) { e.email = "somebody.else@acme.example" }, "e-p02")
 	o.groups["engineers"] = append(o.groups["engineers"], "e-p05")
 	o.export()
 	o.become(tools, "p00", "p01", "p02", "p04", "p05")
