@@ -75,7 +75,7 @@ func TestGoneFromAllSources(t *testing.T) {
 }
 
 // TestAnAddressChangesByConsent: a new address waits for somebody's word and keeps nothing else waiting; with it the
-// record has the address, and is the same account's still.
+// record has the address, and is the same account's still. What came up meanwhile is asked for next.
 func TestAnAddressChangesByConsent(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
@@ -96,8 +96,21 @@ func TestAnAddressChangesByConsent(t *testing.T) {
 	o.inDepartment(o.staff["e-p01"].email, "Lab")
 	require.Equal(t, before, o.records()[before.Email])
 
+	const later = "later@example.com"
+	o.change(func(e *employee) { e.email = later }, "e-p02")
+	o.change(moveTo("Office"), "e-p01")
+	o.export()
+	o.inDepartment(o.staff["e-p01"].email, "Office")
+	require.Equal(t, hold.Plan, o.heldRecords().Plan, "what is looked at can be approved")
+
 	o.approveRecords()
 	after := o.personAt(moved, anybody)
+	next := o.until(func(s messages.OrgSyncState) bool {
+		return s.IdentityHold != nil && s.IdentityHold.Plan != hold.Plan
+	}).IdentityHold
+	require.Equal(t, 1, next.Updates)
+	o.approveRecords()
+	o.personAt(later, linked)
 	o.until(func(s messages.OrgSyncState) bool { return s.IdentityHold == nil && provisionedAll(s) })
 	require.Equal(t, before.AccountID, after.AccountID)
 	require.Equal(t, before.ID, after.SCIMUserID)

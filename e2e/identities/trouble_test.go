@@ -58,3 +58,50 @@ func has(names []string, name string) error {
 	}
 	return errors.New(name + " is missing")
 }
+
+// TestRenewalLosesNoProvision: what was approved and what changed while a directory refuses is written after it answers
+// again, though the organization's history was renewed meanwhile; and nobody is asked again.
+func TestRenewalLosesNoProvision(t *testing.T) {
+	t.Parallel()
+	o := start(t, crew())
+	_, err := o.Apply(t.Context(), org, o.policy(engineers, map[string]any{"provision": o.provision()}))
+	require.NoError(t, err)
+	hold := o.heldRecords()
+	require.Equal(t, len(o.staff), hold.Updates)
+	suite.Set(t, o.Stack, map[string]any{"guardLapsed": true})
+	o.approveRecords()
+	o.staff["e-new"] = hire("new")
+	o.export()
+	pending := o.until(func(s messages.OrgSyncState) bool {
+		return s.Provisions != nil && s.Provisions[0].Problem != nil && len(s.Pending.Provisions) == 2 &&
+			s.Sources[0].People == len(o.staff)
+	}).Pending.Provisions
+
+	before := o.history()
+	require.NoError(t, o.Temporal.Client.SignalWorkflow(t.Context(), messages.OrgSyncID(org), "",
+		messages.ForceContinueAsNew, nil))
+	o.eventually(func() error {
+		if o.history() == before {
+			return errors.New("the history is the same")
+		}
+		return nil
+	})
+	state, err := o.Status(t.Context(), org)
+	require.NoError(t, err)
+	require.ElementsMatch(t, pending, state.Pending.Provisions)
+
+	suite.Set(t, o.Stack, map[string]any{"guardLapsed": false})
+	o.personAt(o.staff["e-new"].email, linked)
+	for _, e := range o.staff {
+		o.inDepartment(e.email, e.department)
+	}
+	require.Nil(t, o.until(provisionedAll).IdentityHold)
+}
+
+// history identifies the history of the organization's workflow that is written now.
+func (o *testOrg) history() string {
+	o.t.Helper()
+	described, err := o.Temporal.Client.DescribeWorkflowExecution(o.t.Context(), messages.OrgSyncID(org), "")
+	require.NoError(o.t, err)
+	return described.WorkflowExecutionInfo.Execution.RunId
+}
