@@ -23,7 +23,7 @@ const (
 // testOrg is an organization, and the files that an HR system exports of its people.
 type testOrg struct {
 	*stack.Stack
-	*files
+	*suite.Files
 	t *testing.T
 }
 
@@ -31,11 +31,11 @@ type testOrg struct {
 func start(t *testing.T, of cloud.OrgFile) *testOrg {
 	t.Helper()
 	o := &testOrg{Stack: suite.Start(t, "--org", suite.OrgFile(t, of)), t: t}
-	o.files = newFiles(t, "hr", stack.SourceFolder(o.Dir))
+	o.Files = suite.NewFiles(t, "hr", stack.SourceFolder(o.Dir))
 	for _, p := range o.state().People {
-		o.staff["e-"+p.Name] = employee{email: p.Email, name: p.Name, department: "Works"}
+		o.Staff["e-"+p.Name] = suite.Employee{Email: p.Email, Name: p.Name, Department: "Works"}
 	}
-	o.export()
+	o.Export()
 	return o
 }
 
@@ -45,7 +45,7 @@ func (o *testOrg) policy(mappings []map[string]any, more map[string]any) string 
 	object := map[string]any{
 		"version":      1,
 		"organization": map[string]any{"name": org, "id": o.Simulator.OrgID, "key": "env:" + stack.KeyVariable},
-		"sources":      []any{o.source()},
+		"sources":      []any{o.Source()},
 		"mappings":     mappings,
 		"guard":        map[string]any{"settle": "0s"},
 		"sync":         map[string]any{"feed": "5s", "every": "1h", "inFlight": 8},

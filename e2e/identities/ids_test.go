@@ -21,17 +21,17 @@ func TestIDsOfAccountsAndRecordsAreNeverSwapped(t *testing.T) {
 	file := crew()
 	file.Invited = []string{"p00"}
 	o := start(t, file)
-	o.staff["e-new"] = hire("new")
-	o.groups["engineers"] = []string{"e-p00", "e-p01", "e-new"}
-	o.export()
+	o.Staff["e-new"] = hire("new")
+	o.Groups["engineers"] = []string{"e-p00", "e-p01", "e-new"}
+	o.Export()
 	o.provisioned(nil)
 	o.become(tools, "new", "p00", "p01")
 
-	o.change(leaves, "e-p01")
-	o.change(moveTo("Lab"), "e-p02", "e-new")
-	o.export()
-	o.personAt(o.staff["e-p01"].email, deactivated)
-	o.inDepartment(o.staff["e-new"].email, "Lab")
+	o.Change(leaves, "e-p01")
+	o.Change(moveTo("Lab"), "e-p02", "e-new")
+	o.Export()
+	o.personAt(o.Staff["e-p01"].Email, deactivated)
+	o.inDepartment(o.Staff["e-new"].Email, "Lab")
 	o.become(tools, "new", "p00")
 	o.provisionNow()
 
@@ -51,7 +51,7 @@ func (o *testOrg) requireShown(records map[string]cloud.SCIMRecord) {
 	o.t.Helper()
 	var list messages.ReportAnswer
 	o.ask(&list, "identities", org)
-	require.Len(o.t, list.People, len(o.staff))
+	require.Len(o.t, list.People, len(o.Staff))
 	for _, p := range list.People {
 		truth := records[p.Address]
 		require.Regexp(o.t, recordForm, truth.ID)

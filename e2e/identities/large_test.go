@@ -55,7 +55,7 @@ func TestTheMemberAfterARangeJoins(t *testing.T) {
 	directory := startDirectory(t, atOnce+1, atOnce)
 	o := &testOrg{t: t, Stack: suite.StartWith(t, stack.SourceSecret(directory.Address(), "secret"),
 		"--org", suite.OrgFile(t, file))}
-	o.files = newFiles(t, "hr", stack.SourceFolder(o.Dir))
+	o.Files = suite.NewFiles(t, "hr", stack.SourceFolder(o.Dir))
 	o.settled(o.policy([]map[string]any{{"name": "engineers", "from": []string{"corp:engineers"},
 		"to": []string{"group:" + tools}, "removals": "all"}}, map[string]any{"sources": []any{map[string]any{"name": "corp", "kind": "ldap",
 		"url": "ldap://" + directory.Address(), "base": "DC=acme", "bind": reader, "secret": "env:" + stack.SourceVariable,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/identity"
 	"github.com/castellan-io/castellan/messages"
 )
@@ -20,23 +21,23 @@ func TestRecordsOfExternalPeopleAreNotWritten(t *testing.T) {
 	file := crew()
 	file.People = append(file.People, paul)
 	o := start(t, file)
-	o.change(moveTo(""), "e-"+paul) // as the record has it
-	o.export()
+	o.Change(moveTo(""), "e-"+paul) // as the record has it
+	o.Export()
 	o.provisioned(nil)
 	o.provisionNow()
 	before := o.records()[paul]
 	require.NotEmpty(t, before.AccountID)
 	require.Zero(t, before.Writes)
 
-	o.change(moveTo("Lab"), "e-"+paul, "e-p01")
-	o.export()
-	o.inDepartment(o.staff["e-p01"].email, "Lab")
+	o.Change(moveTo("Lab"), "e-"+paul, "e-p01")
+	o.Export()
+	o.inDepartment(o.Staff["e-p01"].Email, "Lab")
 	o.notices(string(identity.FindExternal))
 	require.Equal(t, before, o.records()[paul])
 
-	o.change(leaves, "e-"+paul, "e-p01")
-	o.export()
-	o.personAt(o.staff["e-p01"].email, deactivated)
+	o.Change(leaves, "e-"+paul, "e-p01")
+	o.Export()
+	o.personAt(o.Staff["e-p01"].Email, deactivated)
 	o.notices(string(identity.FindUnmanaged))
 	require.Equal(t, before, o.records()[paul])
 }
@@ -46,29 +47,29 @@ func TestRecordsOfExternalPeopleAreNotWritten(t *testing.T) {
 func TestGoneFromAllSources(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
-	payroll := newFiles(t, "payroll", filepath.Join(o.folder, "payroll"))
+	payroll := suite.NewFiles(t, "payroll", filepath.Join(o.Folder, "payroll"))
 	for _, name := range []string{"p00", "p01"} {
-		e := o.staff["e-"+name]
-		e.department = "Payroll"
-		payroll.staff["n-"+name] = e
+		e := o.Staff["e-"+name]
+		e.Department = "Payroll"
+		payroll.Staff["n-"+name] = e
 	}
-	payroll.export()
-	o.provisioned(map[string]any{"sources": []any{o.source(), payroll.source()},
+	payroll.Export()
+	o.provisioned(map[string]any{"sources": []any{o.Source(), payroll.Source()},
 		"provision": o.provision("hr", "payroll")})
-	first, both, only := o.staff["e-p00"].email, o.staff["e-p01"].email, o.staff["e-p02"].email
+	first, both, only := o.Staff["e-p00"].Email, o.Staff["e-p01"].Email, o.Staff["e-p02"].Email
 	o.inDepartment(both, "Works")
 	o.provisionNow()
 
 	for _, key := range []string{"e-p01", "e-p02"} {
-		delete(o.staff, key)
+		delete(o.Staff, key)
 	}
-	o.export()
+	o.Export()
 	o.personAt(only, deactivated)
 	o.inDepartment(both, "Payroll")
 	require.False(t, o.personAt(both, anybody).Inactive)
 
-	delete(payroll.staff, "n-p01")
-	payroll.export()
+	delete(payroll.Staff, "n-p01")
+	payroll.Export()
 	o.personAt(both, deactivated)
 	require.False(t, o.personAt(first, anybody).Inactive)
 	o.inDepartment(first, "Works")
@@ -79,28 +80,28 @@ func TestGoneFromAllSources(t *testing.T) {
 func TestAnAddressChangesByConsent(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
-	o.groups["engineers"] = []string{"e-p00"}
-	o.export()
+	o.Groups["engineers"] = []string{"e-p00"}
+	o.Export()
 	o.provisioned(nil)
 	o.become(tools, "p00")
-	before := o.records()[o.staff["e-p00"].email]
+	before := o.records()[o.Staff["e-p00"].Email]
 
 	const moved = "p.moved@example.com"
-	o.change(func(e *employee) { e.email = moved }, "e-p00")
-	o.change(moveTo("Lab"), "e-p01")
-	o.export()
+	o.Change(func(e *suite.Employee) { e.Email = moved }, "e-p00")
+	o.Change(moveTo("Lab"), "e-p01")
+	o.Export()
 	hold := o.heldRecords()
 	require.Len(t, hold.Rules, 1)
 	require.Contains(t, hold.Rules[0], identity.HoldEmailChange)
 	require.Equal(t, 1, hold.Updates)
-	o.inDepartment(o.staff["e-p01"].email, "Lab")
+	o.inDepartment(o.Staff["e-p01"].Email, "Lab")
 	require.Equal(t, before, o.records()[before.Email])
 
 	const later = "later@example.com"
-	o.change(func(e *employee) { e.email = later }, "e-p02")
-	o.change(moveTo("Office"), "e-p01")
-	o.export()
-	o.inDepartment(o.staff["e-p01"].email, "Office")
+	o.Change(func(e *suite.Employee) { e.Email = later }, "e-p02")
+	o.Change(moveTo("Office"), "e-p01")
+	o.Export()
+	o.inDepartment(o.Staff["e-p01"].Email, "Office")
 	require.Equal(t, hold.Plan, o.heldRecords().Plan, "what is looked at can be approved")
 
 	o.approveRecords()
@@ -125,22 +126,22 @@ func TestAnAddressChangesByConsent(t *testing.T) {
 func TestAReturnerHasTheSameRecord(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
-	o.groups["engineers"] = []string{"e-p00", "e-p01"}
-	o.export()
+	o.Groups["engineers"] = []string{"e-p00", "e-p01"}
+	o.Export()
 	o.provisioned(nil)
 	o.become(tools, "p00", "p01")
-	address := o.staff["e-p00"].email
+	address := o.Staff["e-p00"].Email
 	before := slices.Sorted(maps.Keys(o.records()))
 	record := o.records()[address]
 
-	o.change(leaves, "e-p00")
-	o.export()
+	o.Change(leaves, "e-p00")
+	o.Export()
 	o.personAt(address, deactivated)
 	o.become(tools, "p01")
 	require.False(t, o.records()[address].Active)
 
-	o.change(returns, "e-p00")
-	o.export()
+	o.Change(returns, "e-p00")
+	o.Export()
 	after := o.personAt(address, activated)
 	require.Equal(t, record.AccountID, after.AccountID)
 	require.Equal(t, record.ID, o.records()[address].ID)

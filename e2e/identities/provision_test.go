@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -17,14 +18,14 @@ func TestPeopleOfFilesGetRecords(t *testing.T) {
 	file := shop()
 	file.Invited = append(file.Invited, "p00", "p01", "p02")
 	o := start(t, file)
-	for key := range o.staff {
+	for key := range o.Staff {
 		if !slices.Contains([]string{"e-p00", "e-p01", "e-p02"}, key) {
-			delete(o.staff, key)
+			delete(o.Staff, key)
 		}
 	}
-	o.groups["engineers"] = []string{"e-p00"}
-	o.export()
-	before := o.personAt(o.staff["e-p00"].email, anybody)
+	o.Groups["engineers"] = []string{"e-p00"}
+	o.Export()
+	before := o.personAt(o.Staff["e-p00"].Email, anybody)
 	require.Empty(t, before.SCIMUserID)
 
 	_, err := o.Apply(t.Context(), org, o.policy(engineers, map[string]any{"provision": o.provision(),
@@ -37,23 +38,23 @@ func TestPeopleOfFilesGetRecords(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, state.Provisions)
 
-	o.staff["e-new"] = employee{email: "new@" + domainOf(before.Email), department: "Works"}
-	o.export()
-	o.personAt(o.staff["e-new"].email, linked)
+	o.Staff["e-new"] = suite.Employee{Email: "new@" + domainOf(before.Email), Department: "Works"}
+	o.Export()
+	o.personAt(o.Staff["e-new"].Email, linked)
 	o.until(func(s messages.OrgSyncState) bool {
 		return slices.Contains(s.Provisions[0].States, messages.StateCount{State: "linked", Count: 4})
 	})
 
-	o.change(leaves, "e-p01")
-	o.export()
-	o.personAt(o.staff["e-p01"].email, deactivated)
+	o.Change(leaves, "e-p01")
+	o.Export()
+	o.personAt(o.Staff["e-p01"].Email, deactivated)
 }
 
 func domainOf(address string) string { return address[slices.Index([]byte(address), '@')+1:] }
 
 // hire is an employee at the organization's domain.
-func hire(name string) employee {
-	return employee{email: name + "@example.com", name: name, department: "Works"}
+func hire(name string) suite.Employee {
+	return suite.Employee{Email: name + "@example.com", Name: name, Department: "Works"}
 }
 
 // groupsOf are the names of the groups that an account is in.
@@ -74,22 +75,22 @@ func TestLinkingKeepsEverything(t *testing.T) {
 	file.Local = append(file.Local, cloud.OrgGroup{Name: "club"})
 	o := start(t, file)
 	jit := hire("jit")
-	require.NoError(t, o.Simulator.Login(t.Context(), jit.email, jit.name, "jira", "acme"))
-	require.NoError(t, o.Simulator.Invite(t.Context(), "club", jit.email))
-	require.NoError(t, o.Simulator.Person(t.Context(), jit.email, map[string]any{"orgAdmin": true}))
-	require.NoError(t, o.Simulator.Content(t.Context(), jit.email, "page 1", "issue 2"))
-	before := o.personAt(jit.email, anybody)
+	require.NoError(t, o.Simulator.Login(t.Context(), jit.Email, jit.Name, "jira", "acme"))
+	require.NoError(t, o.Simulator.Invite(t.Context(), "club", jit.Email))
+	require.NoError(t, o.Simulator.Person(t.Context(), jit.Email, map[string]any{"orgAdmin": true}))
+	require.NoError(t, o.Simulator.Content(t.Context(), jit.Email, "page 1", "issue 2"))
+	before := o.personAt(jit.Email, anybody)
 	groups := groupsOf(o.state(), before.AccountID)
 	require.Subset(t, groups, []string{"club", "jira-users-acme"})
 	require.True(t, before.OrgAdmin)
 	require.Len(t, before.Content, 2)
 	require.Empty(t, before.SCIMUserID)
 
-	o.staff["e-jit"] = jit
-	o.export()
+	o.Staff["e-jit"] = jit
+	o.Export()
 	o.provisioned(nil)
-	after := o.personAt(jit.email, linked)
-	before.SCIMUserID = o.records()[jit.email].ID
+	after := o.personAt(jit.Email, linked)
+	before.SCIMUserID = o.records()[jit.Email].ID
 	require.Equal(t, before, after)
 	require.Equal(t, groups, groupsOf(o.state(), after.AccountID))
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -52,26 +53,22 @@ func provisionedAll(s messages.OrgSyncState) bool {
 }
 
 // personAt waits until somebody with an address is as wanted, and returns them.
-func (o *testOrg) personAt(address string, want func(cloud.StatePerson) bool) (found cloud.StatePerson) {
+func (o *testOrg) personAt(address string, want func(cloud.StatePerson) bool) cloud.StatePerson {
 	o.t.Helper()
-	o.eventually(func() error {
-		people := o.state().People
-		i := slices.IndexFunc(people, func(p cloud.StatePerson) bool { return p.Email == address })
-		if i < 0 {
-			return fmt.Errorf("nobody has %s", address)
-		}
-		if found = people[i]; !want(found) {
-			return fmt.Errorf("%s is not so yet: %+v", address, found)
-		}
-		return nil
-	})
-	return found
+	return suite.PersonAt(o.t, o.Stack, address, want)
 }
 
 func anybody(cloud.StatePerson) bool       { return true }
 func linked(p cloud.StatePerson) bool      { return p.SCIMUserID != "" }
 func deactivated(p cloud.StatePerson) bool { return p.Inactive }
 func activated(p cloud.StatePerson) bool   { return !p.Inactive }
+
+func leaves(e *suite.Employee)  { e.Disabled = true }
+func returns(e *suite.Employee) { e.Disabled = false }
+
+func moveTo(department string) func(*suite.Employee) {
+	return func(e *suite.Employee) { e.Department = department }
+}
 
 // records returns the records of the SCIM directory, by their addresses.
 func (o *testOrg) records() map[string]cloud.SCIMRecord {

@@ -28,9 +28,9 @@ func TestADirectoryThatRefusesStopsOnlyItsProvision(t *testing.T) {
 	} {
 		suite.Set(t, o.Stack, map[string]any{trouble.setting: trouble.refuses})
 		recruit := hire("after-" + trouble.joiner)
-		o.staff["e-"+recruit.name] = recruit
-		o.groups["engineers"] = append(o.groups["engineers"], "e-"+trouble.joiner)
-		o.export()
+		o.Staff["e-"+recruit.Name] = recruit
+		o.Groups["engineers"] = append(o.Groups["engineers"], "e-"+trouble.joiner)
+		o.Export()
 		state := o.until(func(s messages.OrgSyncState) bool { return s.Provisions[0].Problem != nil })
 		require.Equal(t, trouble.kind, state.Provisions[0].Problem.Kind)
 		require.Contains(t, state.Provisions[0].Problem.Message, trouble.advice)
@@ -42,10 +42,10 @@ func TestADirectoryThatRefusesStopsOnlyItsProvision(t *testing.T) {
 		state, err = o.Status(t.Context(), org)
 		require.NoError(t, err)
 		require.Nil(t, state.Problem)
-		require.NotContains(t, o.records(), recruit.email)
+		require.NotContains(t, o.records(), recruit.Email)
 
 		suite.Set(t, o.Stack, map[string]any{trouble.setting: trouble.allows})
-		o.personAt(recruit.email, linked)
+		o.personAt(recruit.Email, linked)
 		o.until(provisionedAll)
 	}
 }
@@ -67,14 +67,14 @@ func TestRenewalLosesNoProvision(t *testing.T) {
 	_, err := o.Apply(t.Context(), org, o.policy(engineers, map[string]any{"provision": o.provision()}))
 	require.NoError(t, err)
 	hold := o.heldRecords()
-	require.Equal(t, len(o.staff), hold.Updates)
+	require.Equal(t, len(o.Staff), hold.Updates)
 	suite.Set(t, o.Stack, map[string]any{"guardLapsed": true})
 	o.approveRecords()
-	o.staff["e-new"] = hire("new")
-	o.export()
+	o.Staff["e-new"] = hire("new")
+	o.Export()
 	pending := o.until(func(s messages.OrgSyncState) bool {
 		return s.Provisions != nil && s.Provisions[0].Problem != nil && len(s.Pending.Provisions) == 2 &&
-			s.Sources[0].People == len(o.staff)
+			s.Sources[0].People == len(o.Staff)
 	}).Pending.Provisions
 
 	before := o.history()
@@ -91,9 +91,9 @@ func TestRenewalLosesNoProvision(t *testing.T) {
 	require.ElementsMatch(t, pending, state.Pending.Provisions)
 
 	suite.Set(t, o.Stack, map[string]any{"guardLapsed": false})
-	o.personAt(o.staff["e-new"].email, linked)
-	for _, e := range o.staff {
-		o.inDepartment(e.email, e.department)
+	o.personAt(o.Staff["e-new"].Email, linked)
+	for _, e := range o.Staff {
+		o.inDepartment(e.Email, e.Department)
 	}
 	require.Nil(t, o.until(provisionedAll).IdentityHold)
 }

@@ -1,4 +1,4 @@
-package identities_test
+package suite
 
 import (
 	"fmt"
@@ -15,78 +15,75 @@ import (
 	"github.com/castellan-io/castellan/source/file"
 )
 
-// files are what an HR system exports.
-type files struct {
-	t            *testing.T
-	name, folder string
-	staff        map[string]employee // by key
-	groups       map[string][]string // keys of employees, by name
+// Files are what an HR system exports into a folder, as an identity source.
+type Files struct {
+	Folder string
+	Staff  map[string]Employee // by key
+	Groups map[string][]string // keys of employees, by name
+
+	t    *testing.T
+	name string
 }
 
-// employee is a row of people.csv.
-type employee struct {
-	email, name, department string
-	disabled                bool
+// Employee is a row of people.csv.
+type Employee struct {
+	Email, Name, Department string
+	Disabled                bool
 }
 
-func newFiles(t *testing.T, name, folder string) *files {
+// NewFiles makes the folder of a source.
+func NewFiles(t *testing.T, name, folder string) *Files {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(folder, 0o700))
-	return &files{t: t, name: name, folder: folder, staff: map[string]employee{}, groups: map[string][]string{}}
+	return &Files{Folder: folder, Staff: map[string]Employee{}, Groups: map[string][]string{}, t: t, name: name}
 }
 
-// export writes the files as they are now, as the HR system does at night.
-func (f *files) export() {
+// Export writes the files as they are now, as the HR system does at night.
+func (f *Files) Export() {
 	f.t.Helper()
 	var people, groups strings.Builder
 	people.WriteString("number,email,name,department,status\n")
-	for _, key := range slices.Sorted(maps.Keys(f.staff)) {
-		e, status := f.staff[key], "active"
-		if e.disabled {
+	for _, key := range slices.Sorted(maps.Keys(f.Staff)) {
+		e, status := f.Staff[key], "active"
+		if e.Disabled {
 			status = "left"
 		}
-		fmt.Fprintf(&people, "%s,%s,%s,%s,%s\n", key, e.email, e.name, e.department, status)
+		fmt.Fprintf(&people, "%s,%s,%s,%s,%s\n", key, e.Email, e.Name, e.Department, status)
 	}
 	groups.WriteString("group,key\n")
-	for _, name := range slices.Sorted(maps.Keys(f.groups)) {
+	for _, name := range slices.Sorted(maps.Keys(f.Groups)) {
 		fmt.Fprintf(&groups, "%s,\n", name)
-		for _, key := range f.groups[name] {
+		for _, key := range f.Groups[name] {
 			fmt.Fprintf(&groups, "%s,%s\n", name, key)
 		}
 	}
-	f.write("people.csv", people.String())
-	f.write("groups.csv", groups.String())
-	_, err := file.WriteManifest(f.folder, time.Now(), "people.csv", "groups.csv")
+	f.Write("people.csv", people.String())
+	f.Write("groups.csv", groups.String())
+	_, err := file.WriteManifest(f.Folder, time.Now(), "people.csv", "groups.csv")
 	require.NoError(f.t, err)
 }
 
-func (f *files) write(name, text string) {
+// Write writes a file of the folder.
+func (f *Files) Write(name, text string) {
 	f.t.Helper()
-	require.NoError(f.t, os.WriteFile(filepath.Join(f.folder, name), []byte(text), 0o600))
+	require.NoError(f.t, os.WriteFile(filepath.Join(f.Folder, name), []byte(text), 0o600))
 }
 
-// change changes employees in the next export.
-func (f *files) change(how func(*employee), keys ...string) {
+// Change changes employees in the next export.
+func (f *Files) Change(how func(*Employee), keys ...string) {
 	f.t.Helper()
 	for _, key := range keys {
-		e, known := f.staff[key]
+		e, known := f.Staff[key]
 		require.True(f.t, known, key)
 		how(&e)
-		f.staff[key] = e
+		f.Staff[key] = e
 	}
 }
 
-func leaves(e *employee)  { e.disabled = true }
-func returns(e *employee) { e.disabled = false }
-
-func moveTo(department string) func(*employee) {
-	return func(e *employee) { e.department = department }
-}
-
-// source is the policy's entry for the files.
-func (f *files) source() map[string]any {
+// Source is the policy's entry for the files.
+func (f *Files) Source() map[string]any {
 	return map[string]any{
-		"name": f.name, "kind": "file", "folder": f.folder, "groupsFile": "groups.csv", "key": "number",
+		"name": f.name, "kind": "file", "folder": f.Folder, "groupsFile": "groups.csv", "key": "number",
 		"enabled": map[string]any{"column": "status", "no": []string{"left"}}, "every": "5s", "stale": "1h",
 	}
 }

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -25,6 +26,24 @@ func Person(t *testing.T, state cloud.State, key string) cloud.StatePerson {
 	i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.Name == key })
 	require.GreaterOrEqual(t, i, 0, "nobody is called %s", key)
 	return state.People[i]
+}
+
+// PersonAt waits until somebody with an address is as wanted, and returns them.
+func PersonAt(t *testing.T, s *stack.Stack, address string, want func(cloud.StatePerson) bool) (
+	found cloud.StatePerson) {
+	t.Helper()
+	Eventually(t, func() error {
+		people := State(t, s).People
+		i := slices.IndexFunc(people, func(p cloud.StatePerson) bool { return p.Email == address })
+		if i < 0 {
+			return fmt.Errorf("nobody has %s", address)
+		}
+		if found = people[i]; !want(found) {
+			return fmt.Errorf("%s is not so yet: %+v", address, found)
+		}
+		return nil
+	})
+	return found
 }
 
 // Stats returns the calls made since the start or the last reset.
