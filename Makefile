@@ -61,8 +61,8 @@ test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests
 	@go run ./e2e/server scripts/test e2e -vet=off -short -count=1 -p 2 -timeout 30m -skip '^TestCampaign' $(E2E)
 
 SOURCES ?= ./e2e/sources/...
-test-sources: bin/gotestsum ## Test the readers of identity providers with real servers: slapd, Samba (as root), an npm service
-	@scripts/test sources -vet=off -count=1 -p 1 -timeout 20m $(SOURCES)
+test-sources: bin/gotestsum bin/temporal ## Test identity sources with real servers: slapd, Samba (as root), an npm service
+	@go run ./e2e/server scripts/test sources -vet=off -count=1 -p 1 -timeout 20m $(SOURCES)
 
 # The packages whose tests need a Temporal server.
 SHIPPED ?= ./e2e/sync ./e2e/grants ./e2e/rules ./e2e/reviews ./e2e/identities

@@ -35,6 +35,11 @@ grants:
 `
 
 // sources is the least of the sections sources and provision.
+const withoutMappings = `
+version: 1
+organization: {name: acme, id: 0a1b2c3d, key: "env:CASTELLAN_KEY_ACME"}
+`
+
 const sources = `
 sources:
 - {name: corp, kind: ldap, url: "ldaps://dc1.acme.example", base: "DC=acme,DC=example"}

@@ -20,7 +20,7 @@ type Policy struct {
 	// identity providers that are read, and the SCIM directories whose records follow them
 	Sources    []provision.Source    `json:"sources,omitempty"`
 	Provision  []provision.Provision `json:"provision,omitempty"`
-	Mappings   []Mapping             `json:"mappings"`
+	Mappings   []Mapping             `json:"mappings,omitempty"` // none: it only provisions
 	Guard      Guard                 `json:"guard"`
 	Protected  []Protected           `json:"protected,omitempty"`
 	Grants     []Grantable           `json:"grants,omitempty"`

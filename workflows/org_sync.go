@@ -72,9 +72,12 @@ type orgSync struct {
 	gateTurn        int             // numbers the signals to gates
 	namesExecutions bool            // signals of runs name their execution
 	ending          bool            // the history is about to end: the watch winds down
-	wake            bool            // something changed: look again
-	ruleWake        bool            // a rule may have begun to hold: ask the rule clock
-	askingRuleClock bool            // it is being asked
+	// approvedFirst: what was approved of a provision goes ahead of all else that is due of it, and after a decision it
+	// looks at everybody
+	approvedFirst   bool
+	wake            bool // something changed: look again
+	ruleWake        bool // a rule may have begun to hold: ask the rule clock
+	askingRuleClock bool // it is being asked
 	// the rule clock is asked under every policy: rulings of reviews end by time too
 	alwaysClocked bool
 	cancelWatch   func()                         // ends the watch so that it starts again

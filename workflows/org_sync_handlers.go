@@ -71,6 +71,8 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	bySize := workflow.GetVersion(ctx, "renews-by-size", workflow.DefaultVersion, 2)
 	s.renewal.bySize, s.renewal.jobs = bySize > workflow.DefaultVersion, bySize > 1
 	s.namesExecutions = namesExecutions(ctx)
+	s.approvedFirst = workflow.GetVersion(ctx, "approved-records-first", workflow.DefaultVersion,
+		1) > workflow.DefaultVersion
 	h.Serve(ctx)
 	s.receiveFromRuns(ctx)
 	kit.ReceiveEach(ctx, h, messages.ReconcileGrant, s.checkQueueGrant, s.queueGrant)
@@ -261,7 +263,7 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 	}
 	s.wake = true
 	if result.Hold.Provision != "" {
-		s.dueOtherProvisions(result.Hold.Provision)
+		s.dueAfterDecision(result.Hold.Provision)
 		return messages.Answer{Message: fmt.Sprintf("released: %d records to create, %d to change, %d people to deactivate. Each is decided again before it is written; changes that are no longer called for are left out",
 			result.Hold.Adds, result.Hold.Updates, result.Hold.Removals)}, nil
 	}
@@ -281,7 +283,7 @@ func (s *orgSync) rejectPlan(ctx workflow.Context, in messages.DecisionInput) (m
 		return messages.Answer{}, err
 	}
 	if hold := s.holdOf(in.Plan); *hold != nil && (*hold).Provision != "" {
-		s.dueOtherProvisions((*hold).Provision)
+		s.dueAfterDecision((*hold).Provision)
 		*hold, s.wake = nil, true
 		return messages.Answer{Message: fmt.Sprintf(
 			"rejected: the %d changes of records are not made, and not raised again while they stay the same",

@@ -51,11 +51,11 @@ func (s *orgSync) dueEveryProvision(why string) {
 	}
 }
 
-// dueOtherProvisions has the others look at everybody once a plan of one was decided: what of them is to be held waited
-// for that.
-func (s *orgSync) dueOtherProvisions(decided string) {
+// dueAfterDecision has the provisions look at everybody once a plan of one was decided: what else is to be held, of it
+// and of others, waited for that.
+func (s *orgSync) dueAfterDecision(decided string) {
 	for _, p := range s.Settings.Provisions {
-		if p.Name != decided {
+		if p.Name != decided || s.approvedFirst {
 			s.dueProvision(p.Name, "a held plan of provision "+decided+" was decided")
 		}
 	}
@@ -68,11 +68,23 @@ func (s *orgSync) provisionDue(ctx workflow.Context) bool {
 		!s.waitsForRenewal(ctx) && !s.sourcesUnread() && s.nextProvision(ctx) >= 0
 }
 
-// nextProvision returns the first provision that is due, or -1. One that had a problem waits for its next attempt.
+// nextProvision returns the first provision that is due, or -1. One that had a problem waits for its next attempt. What
+// was approved goes first: a look at everybody before that would ask for the same once more.
 func (s *orgSync) nextProvision(ctx workflow.Context) int {
-	return slices.IndexFunc(s.Pending.Provisions, func(p messages.PendingProvision) bool {
+	due := func(p messages.PendingProvision) bool {
 		known := s.provisionStatus(p.Name)
 		return known == nil || kit.RetryDue(known.Problem, workflow.Now(ctx))
+	}
+	if !s.approvedFirst {
+		return slices.IndexFunc(s.Pending.Provisions, due)
+	}
+	approved := func(p messages.PendingProvision) bool { return p.Approved != nil && due(p) }
+	if i := slices.IndexFunc(s.Pending.Provisions, approved); i >= 0 {
+		return i
+	}
+	return slices.IndexFunc(s.Pending.Provisions, func(p messages.PendingProvision) bool {
+		return due(p) && !slices.ContainsFunc(s.Pending.Jobs,
+			func(job messages.Job) bool { return job.Scope.Provision == p.Name })
 	})
 }
 

@@ -243,13 +243,7 @@ func TestOrgSyncTriesAnApprovedPlanOfRecordsNowAndThen(t *testing.T) {
 		require.Nil(t, l.status().Problem, "the organization goes on")
 		require.Contains(t, l.page(), "the key is refused")
 	})
-	l.startWith(messages.OrgSyncInput{State: &messages.OrgSyncState{Org: org, Policy: "in force", Adopted: true,
-		Settings: messages.Settings{Every: settings.Every,
-			Sources:    []messages.SourceSetting{{Name: "hr"}},
-			Provisions: []messages.ProvisionSetting{{Name: "staff", From: []string{"hr"}}}},
-		LastFull: &messages.RunSummary{}, NextFull: begin.Add(6 * time.Hour),
-		Sources:      []messages.SourceStatus{{Name: "hr", Read: begin}},
-		IdentityHold: &messages.Hold{Plan: held, Run: "held-run", Provision: "staff"}}}, 21*time.Minute)
+	l.startWith(heldRecords(), 21*time.Minute)
 	contains(t, approved.message(t), "3 records to create")
 	tries := 0
 	for _, run := range l.runs {
@@ -259,4 +253,59 @@ func TestOrgSyncTriesAnApprovedPlanOfRecordsNowAndThen(t *testing.T) {
 	}
 	require.Greater(t, tries, 1, "what was approved stays approved")
 	require.Less(t, tries, 12)
+}
+
+// scopes are what the runs were about, in order.
+func (s *sourceLoop) scopes() (kinds []string) {
+	for _, in := range s.runs {
+		kinds = append(kinds, in.Scope.Kind)
+	}
+	return kinds
+}
+
+// heldRecords is a loop that has seen everybody, with a plan of records that is held.
+func heldRecords() messages.OrgSyncInput {
+	return messages.OrgSyncInput{State: &messages.OrgSyncState{Org: org, Policy: "in force", Adopted: true,
+		Settings: messages.Settings{Every: settings.Every,
+			Sources:    []messages.SourceSetting{{Name: "hr"}},
+			Provisions: []messages.ProvisionSetting{{Name: "staff", From: []string{"hr"}}}},
+		LastFull: &messages.RunSummary{}, NextFull: begin.Add(6 * time.Hour),
+		Sources:      []messages.SourceStatus{{Name: "hr", Read: begin}},
+		IdentityHold: &messages.Hold{Plan: held, Run: "held-run", Provision: "staff"}}}
+}
+
+// TestOrgSyncLooksAgainAfterADecisionOnRecords: what came up while a plan of records was held waited for the decision.
+func TestOrgSyncLooksAgainAfterADecisionOnRecords(t *testing.T) {
+	for decision, want := range map[string][]string{
+		messages.ApprovePlan: {messages.ScopeHold, messages.ScopeProvision},
+		messages.RejectPlan:  {messages.ScopeProvision},
+	} {
+		l := newSourceLoop(t, wasRead())
+		l.decide = func(in reconcile.DecideInput) (reconcile.DecideResult, error) {
+			return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Provision: "staff"}}, nil
+		}
+		l.updateAt(time.Minute, decision, messages.DecisionInput{Plan: held, By: "carol"})
+		l.startWith(heldRecords(), 2*time.Minute)
+		require.Equal(t, want, l.scopes())
+		require.Empty(t, l.runs[len(l.runs)-1].Scope.Identities, "everybody")
+	}
+}
+
+// TestOrgSyncWritesApprovedRecordsFirst: after a problem, what was approved is written before anybody is looked at anew
+// and held again.
+func TestOrgSyncWritesApprovedRecordsFirst(t *testing.T) {
+	l := newSourceLoop(t, wasRead())
+	l.decide = func(in reconcile.DecideInput) (reconcile.DecideResult, error) {
+		return reconcile.DecideResult{Hold: messages.Hold{Plan: in.Plan, Run: "held-run", Provision: "staff"}}, nil
+	}
+	l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+		sum := ended(in)
+		if sum.Provision = in.Scope.Provision; len(l.runs) == 1 {
+			sum.State, sum.Problem = messages.RunStopped, &messages.Problem{Kind: "Forbidden", Message: "403"}
+		}
+		return sum, nil
+	}
+	l.updateAt(time.Minute, messages.ApprovePlan, messages.DecisionInput{Plan: held, By: "carol"})
+	l.startWith(heldRecords(), 5*time.Minute)
+	require.Equal(t, []string{messages.ScopeHold, messages.ScopeHold, messages.ScopeProvision}, l.scopes())
 }

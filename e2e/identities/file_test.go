@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -29,39 +30,34 @@ var engineers = []map[string]any{{"name": "engineers", "from": []string{"hr:engi
 func TestAnOrganizationWithoutSCIMFollowsAFile(t *testing.T) {
 	t.Parallel()
 	o := start(t, shop())
-	o.groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p03"}
-	o.export()
+	o.Groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p03"}
+	o.Export()
 	state := o.settled(o.policy(engineers, nil))
 	o.become(tools, "p00", "p01", "p02", "p03")
 	require.Len(t, state.Sources, 1)
 	require.Equal(t, 21, state.Sources[0].People)
 	require.Empty(t, state.Sources[0].Problem)
 
-	o.groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p04"}
-	o.export()
+	o.Groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p04"}
+	o.Export()
 	o.become(tools, "p00", "p01", "p02", "p04")
 
-	left := o.staff["e-p01"]
-	left.disabled = true
-	o.staff["e-p01"] = left
-	o.export()
+	o.Change(leaves, "e-p01")
+	o.Export()
 	o.become(tools, "p00", "p02", "p04")
 
-	left.disabled = false
-	o.staff["e-p01"] = left
-	o.export()
+	o.Change(returns, "e-p01")
+	o.Export()
 	o.become(tools, "p00", "p01", "p02", "p04")
 
-	moved := o.staff["e-p02"]
-	moved.email = "somebody.else@acme.example"
-	o.staff["e-p02"] = moved
-	o.groups["engineers"] = append(o.groups["engineers"], "e-p05")
-	o.export()
+	o.Change(func(e *suite.Employee) { e.Email = "somebody.else@acme.example" }, "e-p02")
+	o.Groups["engineers"] = append(o.Groups["engineers"], "e-p05")
+	o.Export()
 	o.become(tools, "p00", "p01", "p02", "p04", "p05")
 
-	delete(o.staff, "e-p04")
-	o.groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p05"}
-	o.export()
+	delete(o.Staff, "e-p04")
+	o.Groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p05"}
+	o.Export()
 	o.become(tools, "p00", "p01", "p02", "p05")
 	o.until(func(s messages.OrgSyncState) bool { return s.Sources[0].Missing == 0 })
 }
@@ -71,19 +67,19 @@ func TestAnOrganizationWithoutSCIMFollowsAFile(t *testing.T) {
 func TestNobodyGoesByABadFile(t *testing.T) {
 	t.Parallel()
 	o := start(t, shop())
-	o.groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p03"}
-	o.export()
+	o.Groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p03"}
+	o.Export()
 	o.settled(o.policy(engineers, nil))
 	o.become(tools, "p00", "p01", "p02", "p03")
 
-	o.write("people.csv", "number,email,department,status\ne-p00,p00@acme.example,Works,active\n") // not what the manifest says
+	o.Write("people.csv", "number,email,department,status\ne-p00,p00@acme.example,Works,active\n") // not what the manifest says
 	o.until(func(s messages.OrgSyncState) bool { return s.Sources[0].Problem != "" })
 	o.become(tools, "p00", "p01", "p02", "p03")
 
-	whole := o.staff
-	o.staff = map[string]employee{"e-p00": whole["e-p00"], "e-p05": whole["e-p05"]}
-	o.groups["engineers"] = []string{"e-p00", "e-p05"}
-	o.export()
+	whole := o.Staff
+	o.Staff = map[string]suite.Employee{"e-p00": whole["e-p00"], "e-p05": whole["e-p05"]}
+	o.Groups["engineers"] = []string{"e-p00", "e-p05"}
+	o.Export()
 	state := o.until(func(s messages.OrgSyncState) bool { return s.Sources[0].Suspect != "" })
 	require.Contains(t, state.Sources[0].Suspect, "from 21 to 2 people")
 	o.become(tools, "p00", "p01", "p02", "p03", "p05")
@@ -98,12 +94,12 @@ func TestNobodyGoesByABadFile(t *testing.T) {
 func TestRemovalsWaitForASourceThatWasNeverRead(t *testing.T) {
 	t.Parallel()
 	o := start(t, shop())
-	o.groups["engineers"] = []string{"e-p00"}
-	o.export()
+	o.Groups["engineers"] = []string{"e-p00"}
+	o.Export()
 	o.settled(o.policy(engineers, nil))
 	o.become(tools, "p00")
 
-	other := o.source()
+	other := o.Source()
 	other["name"], other["groupsFile"] = "payroll", "missing.csv"
 	_, err := o.Apply(t.Context(), org, o.policy([]map[string]any{{"name": "engineers",
 		"from": []string{"payroll:engineers"}, "to": []string{"group:" + tools}}},

@@ -29,6 +29,7 @@ const (
 	SCIMKey         = "sim-scim-key"
 	KeyVariable     = "CASTELLAN_KEY_SIM"
 	SCIMKeyVariable = "CASTELLAN_KEY_SIM_SCIM"
+	SourceVariable  = "CASTELLAN_KEY_SOURCE" // of an identity source
 )
 
 // StartSimulator starts the simulator that Build put into bin, with the flags given.
@@ -74,6 +75,13 @@ type Worker struct {
 
 // SourceFolder is the folder of exported files that the worker of a folder may read for organization acme.
 func SourceFolder(dir string) string { return filepath.Join(dir, "exports") }
+
+// SourceSecret returns the environment of a worker that may send a password, which a policy of organization acme names
+// by SourceVariable, to the server of an identity source at HOST:PORT.
+func SourceSecret(address, password string) []string {
+	return []string{SourceVariable + "=" + password,
+		"CASTELLAN_SECRET_HOSTS=acme=env:" + SourceVariable + "@" + address}
+}
 
 // StartWorker starts the worker that Build put into bin against a Temporal server and a simulator, with its ledger at
 // ledgerURL (empty: that of dir, see LedgerIn). More environment can be given as NAME=value.

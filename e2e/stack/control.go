@@ -116,6 +116,12 @@ func (s *Simulator) Login(ctx context.Context, email, name, app, site string) er
 		map[string]string{"email": email, "name": name, "app": app, "site": site}, nil)
 }
 
+// Content leaves marks that an account, named by its address or key, has written something: they stay with the account.
+func (s *Simulator) Content(ctx context.Context, name string, marks ...string) error {
+	return s.control(ctx, http.MethodPost, "people/"+url.PathEscape(name)+"/content",
+		map[string]any{"marks": marks}, nil)
+}
+
 // Directory returns the organization's SCIM directory with its records, without any lag.
 func (s *Simulator) Directory(ctx context.Context) (d cloud.SCIMDirectory, err error) {
 	return d, s.control(ctx, http.MethodGet, "scim/"+s.SCIMDirectoryID, nil, &d)

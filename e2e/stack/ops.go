@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,8 @@ type Stack struct {
 	Temporal  *Temporal
 	Simulator *Simulator
 	Worker    *Worker
-	shared    bool // the server is somebody else's
+	Env       []string // more of each worker's environment, as NAME=value
+	shared    bool     // the server is somebody else's
 }
 
 // Start starts all three, with the simulator's flags given. Programs are built into bin if that is empty.
@@ -43,9 +45,11 @@ func Start(ctx context.Context, dir, bin string, ui bool, flags ...string) (*Sta
 	return (&Stack{Dir: dir, Bin: bin, Temporal: temporal}).start(ctx, flags)
 }
 
-// StartOn is Start on a server that runs already and that Stop leaves running; see Temporal.In.
-func StartOn(ctx context.Context, temporal *Temporal, dir, bin string, flags ...string) (*Stack, error) {
-	return (&Stack{Dir: dir, Bin: bin, Temporal: temporal, shared: true}).start(ctx, flags)
+// StartOn is Start on a server that runs already and that Stop leaves running; see Temporal.In. Its workers have more
+// environment.
+func StartOn(ctx context.Context, temporal *Temporal, dir, bin string, env []string, flags ...string) (*Stack,
+	error) {
+	return (&Stack{Dir: dir, Bin: bin, Temporal: temporal, Env: env, shared: true}).start(ctx, flags)
 }
 
 func (s *Stack) start(ctx context.Context, flags []string) (_ *Stack, err error) {
@@ -63,7 +67,7 @@ func (s *Stack) start(ctx context.Context, flags []string) (_ *Stack, err error)
 // StartWorker starts a worker, for example after one was killed.
 func (s *Stack) StartWorker(env ...string) (err error) {
 	s.Worker, err = StartWorker(s.Bin, s.Dir, s.LedgerURL, s.Temporal.Address, s.Simulator.URL,
-		append(s.Temporal.Env(), env...)...)
+		slices.Concat(s.Temporal.Env(), s.Env, env)...)
 	return err
 }
 

@@ -90,8 +90,14 @@ func Namespace(t *testing.T) *stack.Temporal {
 // test.
 func Start(t *testing.T, flags ...string) *stack.Stack {
 	t.Helper()
+	return StartWith(t, nil, flags...)
+}
+
+// StartWith is Start with more of the worker's environment, as NAME=value.
+func StartWith(t *testing.T, env []string, flags ...string) *stack.Stack {
+	t.Helper()
 	temporal := Namespace(t)
-	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), Programs, flags...)
+	s, err := stack.StartOn(t.Context(), temporal, t.TempDir(), Programs, env, flags...)
 	require.NoError(t, err)
 	Watch(t, s)
 	// until the worker has registered the search attributes

@@ -75,36 +75,21 @@ func mostlyFilled(file cloud.OrgFile, mappings []mapping, groups map[string]stri
 }
 
 // state returns the truth at Atlassian.
-func (o *testOrg) state() cloud.State {
-	o.t.Helper()
-	state, err := o.Simulator.State(o.t.Context())
-	require.NoError(o.t, err)
-	return state
-}
+func (o *testOrg) state() cloud.State { o.t.Helper(); return suite.State(o.t, o.Stack) }
 
-func (o *testOrg) stats() cloud.Stats {
-	o.t.Helper()
-	stats, err := o.Simulator.Stats(o.t.Context())
-	require.NoError(o.t, err)
-	return stats
-}
+func (o *testOrg) stats() cloud.Stats { o.t.Helper(); return suite.Stats(o.t, o.Stack) }
 
 func (o *testOrg) resetStats() {
 	o.t.Helper()
 	require.NoError(o.t, o.Simulator.ResetStats(o.t.Context()))
 }
 
-func (o *testOrg) set(settings map[string]any) {
-	o.t.Helper()
-	require.NoError(o.t, o.Simulator.Set(o.t.Context(), settings))
-}
+func (o *testOrg) set(settings map[string]any) { o.t.Helper(); suite.Set(o.t, o.Stack, settings) }
 
 // person finds an account by its key in the org file.
 func person(t *testing.T, state cloud.State, key string) cloud.StatePerson {
 	t.Helper()
-	i := slices.IndexFunc(state.People, func(p cloud.StatePerson) bool { return p.Name == key })
-	require.GreaterOrEqual(t, i, 0, "nobody is called %s", key)
-	return state.People[i]
+	return suite.Person(t, state, key)
 }
 
 func group(t *testing.T, state cloud.State, name string) cloud.StateGroup {
@@ -173,10 +158,7 @@ func (o *testOrg) apply(p policyFile) messages.PolicyAnswer {
 // settled applies a policy and consents to its first plan.
 func (o *testOrg) settled(p policyFile) messages.OrgSyncState {
 	o.t.Helper()
-	o.apply(p)
-	state, err := o.Adopt(o.t.Context(), org, patience)
-	require.NoError(o.t, err)
-	return state
+	return suite.Settle(o.t, o.Stack, p.text(o))
 }
 
 func (o *testOrg) status() messages.OrgSyncState {
@@ -188,9 +170,7 @@ func (o *testOrg) status() messages.OrgSyncState {
 
 func (o *testOrg) until(want func(messages.OrgSyncState) bool) messages.OrgSyncState {
 	o.t.Helper()
-	state, err := o.Until(o.t.Context(), org, patience, want)
-	require.NoError(o.t, err)
-	return state
+	return suite.Until(o.t, o.Stack, want)
 }
 
 // syncNow asks for a full verification and returns the status once it is over and nothing more is due, whether it went
@@ -237,7 +217,4 @@ func fullSince(s messages.OrgSyncState, id string) bool {
 }
 
 // eventually tries until it works.
-func (o *testOrg) eventually(try func() error) {
-	o.t.Helper()
-	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, try))
-}
+func (o *testOrg) eventually(try func() error) { o.t.Helper(); suite.Eventually(o.t, try) }

@@ -77,6 +77,9 @@ func (c *Cloud) serve(op *operation, w http.ResponseWriter, r *http.Request) {
 	in.spoil = spoil
 	c.locked(func() {
 		c.writePlanned()
+		if c.misplaced(in) {
+			c.stats.misplaced(op)
+		}
 		if out, refused = c.admit(in, w.Header()); !refused {
 			spoil.faults = c.drawFaults(op.name)
 		}

@@ -14,6 +14,9 @@ type Stats struct {
 	ByOperation  map[string]map[string]int `json:"byOperation"`  // both together
 	Writes       int                       `json:"writes"`       // calls of operations that write
 	PeakInFlight int                       `json:"peakInFlight"` // most concurrent calls
+	// Misplaced counts, by operation, the calls that carried an account's id where only records of SCIM are known, or
+	// the reverse.
+	Misplaced map[string]int `json:"misplaced"`
 	// WritesByMembership has one entry for each person and group (or role) of a write, in order.
 	WritesByMembership []MembershipWrite `json:"writesByMembership"`
 }
@@ -74,12 +77,23 @@ func (s *stats) reset() {
 	s.Stats = Stats{PeakInFlight: s.inFlight}
 }
 
+// misplaced counts a call that carried the id of the wrong kind.
+func (s *stats) misplaced(op *operation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Misplaced == nil {
+		s.Misplaced = map[string]int{}
+	}
+	s.Misplaced[op.name]++
+}
+
 // Stats returns a copy of the counts so far.
 func (c *Cloud) Stats() Stats {
 	c.stats.mu.Lock()
 	defer c.stats.mu.Unlock()
 	out := c.stats.Stats
 	out.Operations, out.Statuses = nonNil(maps.Clone(out.Operations)), nonNil(maps.Clone(out.Statuses))
+	out.Misplaced = nonNil(maps.Clone(out.Misplaced))
 	out.ByOperation = map[string]map[string]int{}
 	for name, counts := range c.stats.ByOperation {
 		out.ByOperation[name] = maps.Clone(counts)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,8 +32,20 @@ const (
 
 // samba is a running Samba, as the domain controller of Active Directory, in a network of its own.
 type samba struct {
-	roots *x509.CertPool
-	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	roots                *x509.CertPool
+	unshare, server, dir string
+	command              *exec.Cmd    // nil while it does not run
+	pid                  atomic.Int64 // of the command, whose network it is in
+}
+
+// dial connects to an address in the network of Samba.
+func (s *samba) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialInNetworkOf(int(s.pid.Load()))(ctx, network, address)
+}
+
+// connect connects to Samba.
+func (s *samba) connect(ctx context.Context) (net.Conn, error) {
+	return s.dial(ctx, "tcp", "127.0.0.1:636")
 }
 
 func startSamba(t *testing.T) *samba {
@@ -44,45 +57,52 @@ func startSamba(t *testing.T) *samba {
 		missing(t, "Samba listens on fixed ports, and needs root for a network of its own: %v", err)
 	}
 	dir := t.TempDir()
-	s := &samba{roots: certificate(t, filepath.Join(dir, "cert"), filepath.Join(dir, "key"))}
+	s := &samba{roots: certificate(t, filepath.Join(dir, "cert"), filepath.Join(dir, "key")), unshare: unshare,
+		server: server, dir: dir}
 	out, err := exec.Command(tool, "domain", "provision", "--realm=ACME.EXAMPLE", "--domain=ACME", "--server-role=dc",
 		"--dns-backend=NONE", "--adminpass="+sambaWord, "--targetdir="+filepath.Join(dir, "d"), "--host-name=dc1",
 		"--host-ip=127.0.0.1", "--option=vfs objects=acl_xattr").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	s.dial = runSamba(t, unshare, server, dir)
+	t.Cleanup(s.kill)
+	s.start(t)
+	return s
+}
+
+// kill ends Samba, all processes at once.
+func (s *samba) kill() {
+	if s.command != nil {
+		_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
+		_ = s.command.Wait()
+		s.command = nil
+	}
+}
+
+// start starts Samba with what was provisioned, in another network of its own.
+func (s *samba) start(t *testing.T) {
+	t.Helper()
+	arguments := []string{"-n", "sh", "-c", `ip link set lo up && exec "$@"`, "sh", s.server, "-F",
+		"--no-process-group", "-s", filepath.Join(s.dir, "d", "etc", "smb.conf")}
+	for option, value := range map[string]string{
+		"server services": "ldap", "log file": filepath.Join(s.dir, "log"), "pid directory": s.dir,
+		"ncalrpc dir":               filepath.Join(s.dir, "ncalrpc"),
+		"winbindd socket directory": filepath.Join(s.dir, "winbindd"),
+		"tls certfile":              filepath.Join(s.dir, "cert"), "tls keyfile": filepath.Join(s.dir, "key"),
+		"tls cafile": filepath.Join(s.dir, "cert"),
+	} {
+		arguments = append(arguments, "--option="+option+"="+value)
+	}
+	command := exec.Command(s.unshare, arguments...)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, command.Start())
+	s.command = command
+	s.pid.Store(int64(command.Process.Pid))
 	require.Eventually(t, func() bool {
-		conn, err := s.dial(t.Context(), "tcp", "127.0.0.1:636")
+		conn, err := s.connect(t.Context())
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err == nil
 	}, 3*time.Minute, 100*time.Millisecond, "Samba does not start")
-	return s
-}
-
-// runSamba starts what was provisioned in dir, and returns how to connect to it.
-func runSamba(
-	t *testing.T, unshare, server, dir string,
-) func(ctx context.Context, network, address string) (net.Conn, error) {
-	t.Helper()
-	arguments := []string{"-n", "sh", "-c", `ip link set lo up && exec "$@"`, "sh", server, "-F", "--no-process-group",
-		"-s", filepath.Join(dir, "d", "etc", "smb.conf")}
-	for option, value := range map[string]string{
-		"server services": "ldap", "log file": filepath.Join(dir, "log"), "pid directory": dir,
-		"ncalrpc dir": filepath.Join(dir, "ncalrpc"), "winbindd socket directory": filepath.Join(dir, "winbindd"),
-		"tls certfile": filepath.Join(dir, "cert"), "tls keyfile": filepath.Join(dir, "key"),
-		"tls cafile": filepath.Join(dir, "cert"),
-	} {
-		arguments = append(arguments, "--option="+option+"="+value)
-	}
-	command := exec.Command(unshare, arguments...)
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, command.Start())
-	t.Cleanup(func() {
-		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
-		_ = command.Wait()
-	})
-	return dialInNetworkOf(command.Process.Pid)
 }
 
 // dialInNetworkOf returns a dialer in the network of a process: a socket belongs to that of the thread that made it.
@@ -122,22 +142,13 @@ func (s *samba) options(account string) ldap.Options {
 
 func (s *samba) admin(t *testing.T) *client.Conn {
 	t.Helper()
-	raw, err := s.dial(t.Context(), "tcp", "127.0.0.1:636")
+	raw, err := s.connect(t.Context())
 	require.NoError(t, err)
 	conn := client.NewConn(tls.Client(raw, &tls.Config{ServerName: "127.0.0.1", RootCAs: s.roots}), true)
 	conn.Start()
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.Bind("administrator@acme.example", sambaWord))
 	return conn
-}
-
-func add(t *testing.T, conn *client.Conn, dn string, attributes map[string][]string) {
-	t.Helper()
-	request := client.NewAddRequest(dn, nil)
-	for name, values := range attributes {
-		request.Attribute(name, values)
-	}
-	require.NoError(t, conn.Add(request), dn)
 }
 
 // quoted is a password as Active Directory takes it.
@@ -149,6 +160,24 @@ func quoted(word string) string {
 	return string(b)
 }
 
+// addReader adds the account that reads.
+func addReader(t *testing.T, admin *client.Conn) {
+	t.Helper()
+	add(t, admin, "CN=reader,CN=Users,"+sambaBase, map[string][]string{
+		"objectClass": {"user"}, "sAMAccountName": {"reader"}, "userPrincipalName": {"reader@acme.example"},
+		"userAccountControl": {"512"}, "unicodePwd": {quoted(sambaWord)},
+	})
+}
+
+// addToSamba adds a person to a unit.
+func addToSamba(t *testing.T, admin *client.Conn, number int, unit, control string) {
+	t.Helper()
+	add(t, admin, fmt.Sprintf("CN=Person %d,OU=%s,%s", number, unit, sambaBase), map[string][]string{
+		"objectClass": {"user"}, "sAMAccountName": {fmt.Sprintf("p%d", number)}, "userAccountControl": {control},
+		"mail": {fmt.Sprintf("p%d@acme.example", number)}, "sn": {"Smith, Ann"},
+	})
+}
+
 // seedSamba adds fifty people, of whom two are disabled and one is elsewhere, a reader, and five nested groups that end
 // in a cycle.
 func seedSamba(t *testing.T, admin *client.Conn) {
@@ -156,10 +185,7 @@ func seedSamba(t *testing.T, admin *client.Conn) {
 	for _, unit := range []string{"Staff", "Leavers", "Groups"} {
 		add(t, admin, "OU="+unit+","+sambaBase, map[string][]string{"objectClass": {"organizationalUnit"}})
 	}
-	add(t, admin, "CN=reader,CN=Users,"+sambaBase, map[string][]string{
-		"objectClass": {"user"}, "sAMAccountName": {"reader"}, "userPrincipalName": {"reader@acme.example"},
-		"userAccountControl": {"512"}, "unicodePwd": {quoted(sambaWord)},
-	})
+	addReader(t, admin)
 	for number := range 50 {
 		unit, control := "Staff", "544" // enabled, without a password
 		if number == 3 || number == 4 {
@@ -168,10 +194,7 @@ func seedSamba(t *testing.T, admin *client.Conn) {
 		if number == 5 {
 			unit = "Leavers"
 		}
-		add(t, admin, fmt.Sprintf("CN=Person %d,OU=%s,%s", number, unit, sambaBase), map[string][]string{
-			"objectClass": {"user"}, "sAMAccountName": {fmt.Sprintf("p%d", number)}, "userAccountControl": {control},
-			"mail": {fmt.Sprintf("p%d@acme.example", number)}, "sn": {"Smith, Ann"},
-		})
+		addToSamba(t, admin, number, unit, control)
 	}
 	for level := range 5 {
 		unit := "staff"

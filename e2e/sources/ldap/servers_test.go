@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	client "github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/source"
@@ -83,6 +84,15 @@ func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.String()
+}
+
+func add(t *testing.T, conn *client.Conn, dn string, attributes map[string][]string) {
+	t.Helper()
+	request := client.NewAddRequest(dn, nil)
+	for name, values := range attributes {
+		request.Attribute(name, values)
+	}
+	require.NoError(t, conn.Add(request), dn)
 }
 
 func password(word string) func(context.Context) (string, error) {

@@ -31,7 +31,9 @@ const (
 type slapd struct {
 	plain, secure string // addresses
 	roots         *x509.CertPool
+	program, dir  string
 	process       *os.Process
+	ended         chan error
 }
 
 const slapdConfig = `
@@ -71,7 +73,7 @@ func startSlapd(t *testing.T, seed string) *slapd {
 	t.Helper()
 	server, add := program(t, "slapd", "slapd"), program(t, "slapadd", "slapd")
 	dir := t.TempDir()
-	s := &slapd{roots: certificate(t, filepath.Join(dir, "cert"), filepath.Join(dir, "key"))}
+	s := &slapd{roots: certificate(t, filepath.Join(dir, "cert"), filepath.Join(dir, "key")), program: server, dir: dir}
 	config := filepath.Join(dir, "slapd.conf")
 	require.NoError(t, os.WriteFile(config, []byte(strings.ReplaceAll(slapdConfig, "DIR", dir)), 0o600))
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "db"), 0o700))
@@ -80,17 +82,31 @@ func startSlapd(t *testing.T, seed string) *slapd {
 	require.NoError(t, err, "%s", out)
 
 	s.plain, s.secure = freeAddress(t), freeAddress(t)
+	t.Cleanup(s.kill)
+	s.start(t)
+	return s
+}
+
+// kill ends the server at once.
+func (s *slapd) kill() {
+	if s.ended != nil {
+		_ = s.process.Kill()
+		<-s.ended
+		s.ended = nil
+	}
+}
+
+// start starts the server with what is on its disk.
+func (s *slapd) start(t *testing.T) {
+	t.Helper()
 	said := &output{}
-	command := exec.Command(server, "-f", config, "-h", "ldap://"+s.plain+" ldaps://"+s.secure, "-d", "0")
+	command := exec.Command(s.program, "-f", filepath.Join(s.dir, "slapd.conf"), "-h",
+		"ldap://"+s.plain+" ldaps://"+s.secure, "-d", "0")
 	command.Stdout, command.Stderr = said, said
 	require.NoError(t, command.Start())
-	s.process = command.Process
 	ended := make(chan error, 1)
+	s.process, s.ended = command.Process, ended
 	go func() { ended <- command.Wait() }()
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		<-ended
-	})
 	require.Eventually(t, func() bool {
 		conn, err := net.Dial("tcp", s.plain)
 		if err == nil {
@@ -98,7 +114,6 @@ func startSlapd(t *testing.T, seed string) *slapd {
 		}
 		return err == nil
 	}, time.Minute, 10*time.Millisecond, "slapd does not start: %s", said)
-	return s
 }
 
 func freeAddress(t *testing.T) string {

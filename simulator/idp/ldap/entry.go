@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
@@ -30,26 +31,56 @@ func (e entry) matches(filter *ber.Packet) bool {
 }
 
 // packet is what is shown of an entry to who asks for these attributes; for none, or for *: all that is not
-// operational.
-func (e entry) packet(names []string) *ber.Packet {
+// operational. Of an attribute with more than most values (0: any number) a range is shown.
+func (e entry) packet(names []string, most int) *ber.Packet {
 	packet := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultEntry, nil, "")
 	packet.AppendChild(octets(e.dn))
 	attributes := ber.NewSequence("")
 	for name, values := range e.attributes {
-		all := len(names) == 0 || slices.Contains(names, "*")
-		asked := slices.Contains(names, name) || all && !slices.Contains(operational, name)
-		if !asked || len(values) == 0 {
+		if len(values) == 0 {
 			continue
 		}
-		attribute, set := ber.NewSequence(""), ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
-		for _, value := range values {
-			set.AppendChild(octets(value))
+		all := (len(names) == 0 || slices.Contains(names, "*")) && !slices.Contains(operational, name)
+		if all || slices.Contains(names, name) {
+			if most == 0 || len(values) <= most {
+				attributes.AppendChild(attribute(name, values))
+			} else {
+				attributes.AppendChild(attribute(name, nil))
+				attributes.AppendChild(rangeOf(name, values, 0, most))
+			}
 		}
-		attribute.AppendChild(octets(name))
-		attribute.AppendChild(set)
-		attributes.AppendChild(attribute)
+		for _, asked := range names {
+			if from, ranged := strings.CutPrefix(asked, name+rangeOption); ranged && most > 0 {
+				first, _, _ := strings.Cut(from, "-")
+				if at, err := strconv.Atoi(first); err == nil && at < len(values) {
+					attributes.AppendChild(rangeOf(name, values, at, most))
+				}
+			}
+		}
 	}
 	packet.AppendChild(attributes)
+	return packet
+}
+
+const rangeOption = ";range="
+
+// rangeOf is a range of an attribute's values, at most so many from the first one on. A star says that they are the
+// last ones.
+func rangeOf(name string, values []string, first, most int) *ber.Packet {
+	last := "*"
+	if first+most < len(values) {
+		last = strconv.Itoa(first + most - 1)
+	}
+	return attribute(name+rangeOption+strconv.Itoa(first)+"-"+last, values[first:min(first+most, len(values))])
+}
+
+func attribute(name string, values []string) *ber.Packet {
+	packet, set := ber.NewSequence(""), ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
+	for _, value := range values {
+		set.AppendChild(octets(value))
+	}
+	packet.AppendChild(octets(name))
+	packet.AppendChild(set)
 	return packet
 }
 

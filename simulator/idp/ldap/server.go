@@ -1,5 +1,6 @@
 // Package ldap is a small LDAP directory in memory, on a loopback address: simple binds, who am I, and searches page by
-// page, as OpenLDAP answers them. It changes by method calls alone.
+// page, as OpenLDAP answers them; of attributes with many values, as Active Directory does. It changes by method calls
+// alone.
 package ldap
 
 import (
@@ -17,10 +18,13 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Options say who may read the directory.
+// Options say who may read the directory, and how it answers.
 type Options struct {
 	BindDN   string
 	Password string
+	// MaxValues is how many values of an attribute are given at once: one that has more is shown empty, beside a range
+	// of it. 0: all are given.
+	MaxValues int
 }
 
 // Server is a directory that is served. DNs are compared as they are written, whatever the case.
@@ -230,7 +234,7 @@ func (c *session) search(request []*ber.Packet, asked *ldap.ControlPaging) {
 		names = append(names, strings.ToLower(name.Data.String()))
 	}
 	for _, e := range found {
-		c.send(e.packet(names))
+		c.send(e.packet(names, c.options.MaxValues))
 	}
 	c.send(result(ldap.ApplicationSearchResultDone, ldap.LDAPResultSuccess), controls...)
 }

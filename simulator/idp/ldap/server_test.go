@@ -89,3 +89,31 @@ func TestServerSet(t *testing.T) {
 	require.NoError(t, s.Set(bo, "title"))
 	require.Empty(t, search(t, c, bo, wire.ScopeBaseObject, "(title=*)"))
 }
+
+// TestServerRanges: what has more values than are given at once is shown empty, beside its first range; the others
+// follow by name, up to one that ends in a star.
+func TestServerRanges(t *testing.T) {
+	t.Parallel()
+	s, err := ldap.Listen(ldap.Options{BindDN: "cn=reader,dc=acme", Password: "secret", MaxValues: 2})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	const lab = "cn=lab,dc=acme"
+	require.NoError(t, s.Add(lab, map[string][]string{"objectClass": {"group"}, "member": {"a", "b", "c", "d", "e"}}))
+	c, err := wire.DialURL("ldap://" + s.Address())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	require.NoError(t, c.Bind("cn=reader,dc=acme", "secret"))
+	shown := func(names ...string) map[string][]string {
+		all := map[string][]string{}
+		for _, a := range search(t, c, lab, wire.ScopeBaseObject, "(objectClass=*)", names...)[0].Attributes {
+			all[a.Name] = a.Values
+		}
+		return all
+	}
+	require.Equal(t, map[string][]string{"member": {}, "member;range=0-1": {"a", "b"}}, shown("member"))
+	require.Equal(t, map[string][]string{"member;range=2-3": {"c", "d"}}, shown("member;range=2-*"))
+	require.Equal(t, map[string][]string{"member;range=4-*": {"e"}}, shown("member;range=4-*"))
+	require.Empty(t, shown("member;range=5-*"))
+	require.NoError(t, s.Set(lab, "member", "a", "b"))
+	require.Equal(t, map[string][]string{"member": {"a", "b"}}, shown("member"))
+}
