@@ -61,7 +61,7 @@ func (o *testOrg) batchEnds(batch, state string) (s messages.LinkState) {
 func (o *testOrg) recordsOf(names ...string) (records []string) {
 	o.t.Helper()
 	for _, p := range o.state().People {
-		named := func(name string) bool { return p.Email == o.staff["e-"+name].email }
+		named := func(name string) bool { return p.Email == o.Staff["e-"+name].Email }
 		if slices.ContainsFunc(names, named) && p.SCIMUserID != "" {
 			records = append(records, p.SCIMUserID)
 		}
@@ -76,8 +76,8 @@ func TestBatchesOfLinks(t *testing.T) {
 	file := shop()
 	file.Invited = append(file.Invited, "p00", "p01", "p02", "p03")
 	o := start(t, file)
-	o.groups["engineers"] = []string{"e-p00"}
-	o.export()
+	o.Groups["engineers"] = []string{"e-p00"}
+	o.Export()
 	_, err := o.Apply(t.Context(), org, o.policy(engineers, map[string]any{"provision": o.provision(),
 		"guard": map[string]any{"settle": "0s", "adopt": "ask"}}))
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestBatchesOfLinks(t *testing.T) {
 		require.NoError(t, err, out)
 		return decoded[messages.LinkState](t, out)
 	}
-	address := func(name string) string { return o.staff["e-"+name].email }
+	address := func(name string) string { return o.Staff["e-"+name].Email }
 	pilot := link("pilot", address("p00"), address("p01"), "--provision", "staff", "--wave", "1")
 	require.Equal(t, messages.LinkHeld, pilot.State)
 	require.Equal(t, 2, pilot.Hold.People)
@@ -131,15 +131,15 @@ func TestABatchStopsAtASurprise(t *testing.T) {
 	file := shop()
 	file.Invited, file.Local = append(file.Invited, "p00", "p01"), append(file.Local, cloud.OrgGroup{Name: "crew"})
 	o := start(t, file)
-	o.groups["engineers"] = []string{}
-	o.export()
+	o.Groups["engineers"] = []string{}
+	o.Export()
 	_, err := o.Apply(t.Context(), org, o.policy(engineers, map[string]any{"provision": o.provision(),
 		"guard": map[string]any{"settle": "0s", "adopt": "ask"}}))
 	require.NoError(t, err)
 	o.adoptAccess()
 	require.NoError(t, o.Simulator.Invite(t.Context(), "crew", "p00"))
-	out, err := o.Starter(t.Context(), "--by", "boss@example.com", "--json", "link", "pilot", o.staff["e-p00"].email,
-		o.staff["e-p01"].email, "--provision", "staff", "--wave", "1")
+	out, err := o.Starter(t.Context(), "--by", "boss@example.com", "--json", "link", "pilot", o.Staff["e-p00"].Email,
+		o.Staff["e-p01"].Email, "--provision", "staff", "--wave", "1")
 	require.NoError(t, err, out)
 	require.NoError(t, o.Simulator.Expel(t.Context(), "crew", "p00"))
 	o.approveBatch(decoded[messages.LinkState](t, out))
