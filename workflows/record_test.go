@@ -63,7 +63,7 @@ func TestRecord(t *testing.T) {
 		"renewal": playRenewal, "signalled": playSignalled, "grant": playGrant, "decided grant": playDecidedGrant,
 		"blocked grant": playBlockedGrant,
 		"rules":         playRules, "ledger": playLedger, "review": playReview, "review at once": playReviewAtOnce,
-		"ended review": playEndedReviews, "sources": playSources,
+		"ended review": playEndedReviews, "sources": playSources, "links": playLinks,
 	} {
 		people := small
 		if strings.Contains(name, "review") {

@@ -42,20 +42,20 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			require.NoError(t, err)
 			replayer := worker.NewWorkflowReplayer()
 			register(replayer)
-			original := worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: idOf(t, history)}}
+			original := worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: idOf(t, name, history)}}
 			require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(quiet, history, original))
 		})
 		flow, _, _ := strings.Cut(name, "-")
 		replayed[flow] = true
 	}
-	for _, flow := range []string{"orgsync", "reconcile", "report", "grant", "review"} {
+	for _, flow := range []string{"orgsync", "reconcile", "report", "grant", "review", "link"} {
 		require.True(t, replayed[flow], "no history of %s is recorded", flow)
 	}
 }
 
 // idOf returns the workflow ID, which a history does not hold: OrgSync reads its organization from it, the others
 // check it.
-func idOf(t *testing.T, history *historypb.History) string {
+func idOf(t *testing.T, name string, history *historypb.History) string {
 	t.Helper()
 	began := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
 	read := func(in any) {
@@ -70,6 +70,8 @@ func idOf(t *testing.T, history *historypb.History) string {
 		var in messages.AccessReviewInput
 		read(&in)
 		return reviewID(in.Campaign)
+	case messages.Link: // its input does not say which batch it is, but the file's name does
+		return messages.LinkID(org, strings.Split(name, "-")[1])
 	case messages.Reconcile:
 		var in messages.ReconcileInput
 		read(&in)
