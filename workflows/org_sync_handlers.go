@@ -71,8 +71,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	bySize := workflow.GetVersion(ctx, "renews-by-size", workflow.DefaultVersion, 2)
 	s.renewal.bySize, s.renewal.jobs = bySize > workflow.DefaultVersion, bySize > 1
 	s.namesExecutions = namesExecutions(ctx)
-	s.approvedFirst = workflow.GetVersion(ctx, "approved-records-first", workflow.DefaultVersion,
-		1) > workflow.DefaultVersion
+	s.approvedFirst = approvedFirst(ctx)
 	h.Serve(ctx)
 	s.receiveFromRuns(ctx)
 	kit.ReceiveEach(ctx, h, messages.ReconcileGrant, s.checkQueueGrant, s.queueGrant)

@@ -110,6 +110,11 @@ func (s *orgSync) keepApproved(job messages.Job) {
 		Why: job.Note, Approved: &job.Scope, By: job.By})
 }
 
+// approvedFirst reports whether, in this history, what was approved of a provision goes ahead of all else.
+func approvedFirst(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "approved-records-first", workflow.DefaultVersion, 1) > workflow.DefaultVersion
+}
+
 func (s *orgSync) provisionStatus(name string) *messages.ProvisionStatus {
 	i := slices.IndexFunc(s.Provisions, func(p messages.ProvisionStatus) bool { return p.Name == name })
 	if i < 0 {
