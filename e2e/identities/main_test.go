@@ -9,4 +9,4 @@ import (
 	"github.com/castellan-io/castellan/e2e/suite"
 )
 
-func TestMain(m *testing.M) { os.Exit(suite.Run(m, 6)) }
+func TestMain(m *testing.M) { os.Exit(suite.Run(m, 10)) }
