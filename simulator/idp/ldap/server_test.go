@@ -89,3 +89,15 @@ func TestServerSet(t *testing.T) {
 	require.NoError(t, s.Set(bo, "title"))
 	require.Empty(t, search(t, c, bo, wire.ScopeBaseObject, "(title=*)"))
 }
+
+// TestServerRemove: an entry that was removed is not found, the others are, and its name is free again.
+func TestServerRemove(t *testing.T) {
+	t.Parallel()
+	s, c := bound(t)
+	require.NoError(t, s.Remove("UID=ana,ou=people,dc=acme"))
+	require.Error(t, s.Remove("uid=ana,ou=people,dc=acme"))
+	found := search(t, c, "dc=acme", wire.ScopeWholeSubtree, "(objectClass=*)")
+	require.Len(t, found, 2)
+	require.NoError(t, s.Add("uid=ana,ou=people,dc=acme", map[string][]string{"uid": {"ana"}}))
+	require.Len(t, search(t, c, "dc=acme", wire.ScopeWholeSubtree, "(uid=ana)"), 1)
+}
