@@ -142,6 +142,15 @@ func (d *Directory) SetStatus(id, status string) {
 	d.changed(id, false, false)
 }
 
+// Change changes what is known of a person.
+func (d *Directory) Change(id string, change func(*Person)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(d.byID[id])
+	d.byID[id].changed = d.options.Now()
+	d.changed(id, false, false)
+}
+
 // Delete moves a person to the bin, and out of all groups.
 func (d *Directory) Delete(id string) {
 	d.mu.Lock()
