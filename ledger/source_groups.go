@@ -194,7 +194,6 @@ func (l *Ledger) grouped(ctx context.Context, org string, identities []Identity)
 type SourceGroupCount struct {
 	SourceGroupRef
 	Members int // without those who are gone
-	Bound   int // of these, how many are accounts
 	Digest  string
 }
 
@@ -212,26 +211,20 @@ func (l *Ledger) SourceGroupsOf(ctx context.Context, org string) ([]SourceGroupC
 	}
 	err = l.reads.each(ctx, func(row scanner) error {
 		var r Ref
-		var members, bound int
-		err := row.Scan(&r.Source, &r.Key, &members, &bound)
+		var members int
+		err := row.Scan(&r.Source, &r.Key, &members)
 		if n, there := place[r]; there {
 			all[n].Members += members
-			all[n].Bound += bound
 		}
 		return err
-	}, countMembers, org, org, org)
+	}, countMembers, org, org)
 	return all, reading(err, "the members of groups of sources", org)
 }
 
-// countMembers adds up all memberships, those of people who are accounts, and less those of people who are gone. Each
-// part begins with the fewest rows: most people are not gone, and each is in several groups.
-const countMembers = `SELECT source, group_key, COUNT(*), 0 FROM source_members WHERE org = ? GROUP BY source, group_key
-	UNION ALL SELECT m.source, m.group_key, 0, COUNT(*) FROM bindings b CROSS JOIN source_members m
-		WHERE b.org = ? AND b.provision = '' AND m.member = b.key AND m.source = b.source AND m.org = b.org
-		GROUP BY m.source, m.group_key
-	UNION ALL SELECT m.source, m.group_key, -COUNT(*), -COUNT((SELECT 1 FROM bindings b WHERE b.org = m.org
-		AND b.provision = '' AND b.source = m.source AND b.key = m.member))
-		FROM identities i CROSS JOIN source_members m
+// countMembers adds up all memberships, less those of people who are gone. Each part reads what it counts alone: most
+// people are not gone, and each is in several groups.
+const countMembers = `SELECT source, group_key, COUNT(*) FROM source_members WHERE org = ? GROUP BY source, group_key
+	UNION ALL SELECT m.source, m.group_key, -COUNT(*) FROM identities i CROSS JOIN source_members m
 		WHERE i.org = ? AND i.state = 'gone' AND m.member = i.key AND m.source = i.source AND m.org = i.org
 		GROUP BY m.source, m.group_key`
 

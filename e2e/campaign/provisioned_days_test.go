@@ -15,7 +15,7 @@ func (w *provisionedOrg) day(ctx context.Context, random *rand.Rand) error {
 	if err := w.look(ctx, 0); err != nil {
 		return err
 	}
-	for range 1 + random.IntN(4) {
+	for range 2 + random.IntN(6) {
 		h := w.people[random.IntN(len(w.people))]
 		switch random.IntN(10) {
 		case 0:
