@@ -55,6 +55,7 @@ type provisionedOrg struct {
 	keys   int
 
 	unapplied bool      // the policy with this scope
+	spoilt    string    // what it says
 	broken    bool      // the identity provider, in this schedule
 	mended    time.Time // since when it is not
 
@@ -145,25 +146,33 @@ func (w *provisionedOrg) pick(random *rand.Rand) []cloud.Fault {
 	return faults
 }
 
-// breakSource spoils what the identity provider says, half of the time.
+// breakSource spoils what the identity provider says, most of the time.
 func (w *provisionedOrg) breakSource(random *rand.Rand) {
 	w.idp.Mend()
-	w.broken = random.IntN(2) == 0
+	w.broken, w.spoilt = random.IntN(3) > 0, "whole"
 	if !w.broken {
 		return
 	}
 	const users = "/api/v1/users"
-	w.idp.Break([]idp.Fault{
-		{Path: "/", Status: 503},
-		{Path: users, Status: 503, After: random.IntN(4), Times: 1 + random.IntN(3)},
-		{Path: users, Status: 429, Times: 3, Header: map[string]string{"Retry-After": "1"}},
-		{Path: users, Body: "[]"},
-		{Path: users, Body: "[]", After: random.IntN(4), Times: 1 + random.IntN(3)},
-		{Path: users, Short: true, Times: 2 + random.IntN(8)},
-		{Path: users, Cut: true, After: random.IntN(3)},
-		{Path: users, Repeat: true},
-		{Path: users, Delay: time.Second},
-	}[random.IntN(9)])
+	faults := []struct {
+		name string
+		idp.Fault
+	}{
+		{"outage", idp.Fault{Path: "/", Status: 503}},
+		{"some 503", idp.Fault{Path: users, Status: 503, After: random.IntN(4), Times: 1 + random.IntN(3)}},
+		{"some 429", idp.Fault{Path: users, Status: 429, Times: 3, Header: map[string]string{"Retry-After": "1"}}},
+		{"empty", idp.Fault{Path: users, Body: "[]"}},
+		{"once empty", idp.Fault{Path: users, Body: "[]", After: random.IntN(4), Times: 1 + random.IntN(3)}},
+		{"short", idp.Fault{Path: users, Short: true}},
+		{"short for a while", idp.Fault{Path: users, Short: true, Times: 8 + random.IntN(8)}},
+		{"once short", idp.Fault{Path: users, Short: true, After: random.IntN(4), Times: 1 + random.IntN(6)}},
+		{"cut", idp.Fault{Path: users, Cut: true, After: random.IntN(3)}},
+		{"repeated", idp.Fault{Path: users, Repeat: true}},
+		{"slow", idp.Fault{Path: users, Delay: time.Second}},
+	}
+	one := faults[random.IntN(len(faults))]
+	w.idp.Break(one.Fault)
+	w.spoilt = one.name
 }
 
 // look checks every record since the last look.
@@ -354,8 +363,8 @@ func (w *provisionedOrg) counts(h *human) bool {
 }
 
 func (w *provisionedOrg) tally() string {
-	return fmt.Sprintf("%d deactivations so far, %d wrongful; %d plans approved", w.deactivations, len(w.wrongful),
-		w.approved)
+	return fmt.Sprintf("the source %s; %d deactivations so far, %d wrongful; %d plans approved", w.spoilt, w.deactivations,
+		len(w.wrongful), w.approved)
 }
 
 func (w *provisionedOrg) report(t *testing.T) {
