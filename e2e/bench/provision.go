@@ -24,8 +24,9 @@ const (
 // provisioning is an organization whose people come from an LDAP directory.
 type provisioning struct {
 	*bench
-	ldap   ldapDirectory
-	people int
+	ldap     ldapDirectory
+	people   int
+	recorded bool // all have records already, of what is provisioned then
 }
 
 // setUpProvisioning starts everything with so many people in the LDAP directory. All of them have records already, or
@@ -50,7 +51,7 @@ func setUpProvisioning(ctx context.Context, dir, bin string, people int, recorde
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, err
 	}
-	p = &provisioning{people: people}
+	p = &provisioning{people: people, recorded: recorded}
 	if p.ldap, err = startLDAP(ctx, dir, people); err != nil {
 		return nil, err
 	}
@@ -88,11 +89,15 @@ guard: {adopt: auto, settle: %s, deactivations: {people: 100000, share: 100%%}, 
 sync: {every: 24h, feed: 30s, inFlight: %d}
 `, org, p.Simulator.OrgID, stack.KeyVariable, p.ldap.address(), ldapBase, ldapReader, ldapSecret, ldapLeft, every,
 		settle, flight)
-	if provisions {
-		text += fmt.Sprintf("provision: [{name: staff, from: [corp], directory: {id: %s, key: \"env:%s\"}}]\n",
-			p.Simulator.SCIMDirectoryID, stack.SCIMKeyVariable)
+	if !provisions {
+		return text
 	}
-	return text
+	attributes := ""
+	if p.recorded {
+		attributes = ", attributes: {userName: mail, emails: mail}"
+	}
+	return text + fmt.Sprintf("provision: [{name: staff, from: [corp], directory: {id: %s, key: \"env:%s\"}%s}]\n",
+		p.Simulator.SCIMDirectoryID, stack.SCIMKeyVariable, attributes)
 }
 
 // linked waits until nothing runs or is due, after the run before, and so many people are linked.
