@@ -275,6 +275,7 @@ type Fault struct {
 	Repeat  bool          // the link or cursor to the next page leads to the same page again
 	Host    string        // the link to the next page leads to this host
 	Short   bool          // leave out the last one of a page, without a word
+	Lost    int           // leave out so many of a page, the first ones, without a word
 	Do      func()        // called before the answer is made, for example to change the directory
 	matched int
 }
