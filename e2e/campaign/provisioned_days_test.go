@@ -29,8 +29,9 @@ func (w *provisionedOrg) day(ctx context.Context, random *rand.Rand) error {
 			w.keys++
 			w.change(h, func() { h.last = fmt.Sprint("Renamed", w.keys) })
 		case 4:
-			w.keys++
-			w.change(h, func() { h.address = fmt.Sprintf("moved%04d@acme.example", w.keys) })
+			if w.keys++; h.linked { // under a new key, the address is all that tells who it is
+				w.change(h, func() { h.address = fmt.Sprintf("moved%04d@acme.example", w.keys) })
+			}
 		case 5:
 			w.change(h, func() { h.department = departments[random.IntN(len(departments))] })
 		case 6, 7:
@@ -57,7 +58,7 @@ func (w *provisionedOrg) day(ctx context.Context, random *rand.Rand) error {
 func (w *provisionedOrg) hire(h *human) {
 	w.keys++
 	h.key = fmt.Sprintf("00u%05d", w.keys)
-	h.there, h.enabled = true, true
+	h.there, h.enabled, h.linked = true, true, false
 	w.of[h.address] = h
 	w.idp.AddPerson(w.shown(h))
 	for _, known := range w.people {

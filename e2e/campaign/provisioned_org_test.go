@@ -2,6 +2,8 @@ package campaign
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -71,6 +73,7 @@ type human struct {
 	key, address, title, department string
 	first, last                     string
 	enabled, there                  bool
+	linked                          bool   // under this key, everything has been right once
 	account                         string // of the record, once it has one
 	nick                            string // in the record, by somebody else
 	due                             []span // when the record should have been active
@@ -100,6 +103,7 @@ func (w *provisionedOrg) restart() error {
 		"CASTELLAN_SECRET_HOSTS="+org+"=env:"+corpSecret+"@"+strings.TrimPrefix(w.url, "http://"))
 }
 
+// policy has no limit on how many people are deactivated: the guard is not to hide what evidence alone must prevent.
 func (w *provisionedOrg) policy() string {
 	return fmt.Sprintf(`
 version: 1
@@ -108,7 +112,7 @@ sources:
   - {name: %s, kind: okta, url: "%s", secret: "env:%s", every: 5s, people: {scope: '%s'}}
 provision: [{name: staff, from: [%s], directory: {id: %s, key: "env:%s"}}]
 mappings: [{name: none, from: ["%s:none"], to: ["default:jira/acme/user"]}]
-guard: {adopt: auto, settle: 2s, flapping: 0}
+guard: {adopt: auto, settle: 2s, flapping: 0, deactivations: {people: 1000, share: 100%%}, window: {removals: 10000}}
 sync: {feed: 5s}
 `, org, w.Simulator.OrgID, stack.KeyVariable, corp, w.url, corpSecret, w.scope, corp,
 		w.Simulator.SCIMDirectoryID, stack.SCIMKeyVariable, corp)
@@ -256,10 +260,22 @@ func (w *provisionedOrg) right(ctx context.Context) error {
 	}
 	for _, h := range w.people {
 		if err := w.rightOf(h, accounts[h.account], users[h.account]); err != nil {
-			return err
+			return w.explain(ctx, err)
 		}
+		h.linked = h.linked || w.counts(h)
 	}
 	return nil
+}
+
+// explain adds to what is not right what ops are told.
+func (w *provisionedOrg) explain(ctx context.Context, wrong error) error {
+	s, err := w.Status(ctx, org)
+	if err != nil {
+		return wrong
+	}
+	told, err := json.Marshal(map[string]any{"provisions": s.Provisions, "due": s.Pending.Provisions,
+		"hold": s.IdentityHold, "sources": s.Sources})
+	return errors.Join(fmt.Errorf("%w: %s", wrong, told), err)
 }
 
 // users are the records as the API shows them, by account.
