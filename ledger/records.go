@@ -169,6 +169,25 @@ func (l *Ledger) FindRecords(ctx context.Context, org, directory string, q Recor
 	return all, nil
 }
 
+// RecordAddresses returns the addresses of the records that accounts are linked to, in any directory, by account ID.
+// Whether the accounts have them too is not known.
+func (l *Ledger) RecordAddresses(ctx context.Context, org string, accounts []string) (map[string]string, error) {
+	addresses := make(map[string]string, len(accounts))
+	for _, some := range chunks(accounts) {
+		where, args := among("org", "account", some, org)
+		if err := l.reads.each(ctx, func(row scanner) error {
+			var account, address string
+			err := row.Scan(&account, &address)
+			addresses[account] = address
+			return err
+		}, `SELECT account, address FROM records WHERE address <> '' AND state <> 'gone' AND `+where,
+			args...); err != nil {
+			return nil, reading(err, "the addresses of records", org)
+		}
+	}
+	return addresses, nil
+}
+
 // RecordCounts returns how many records of a directory there are, by state.
 func (l *Ledger) RecordCounts(ctx context.Context, org, directory string) (map[string]int, error) {
 	counts, err := l.counts(ctx, `SELECT state, COUNT(*) FROM records WHERE org = ? AND directory = ? AND `+eachState+`

@@ -115,3 +115,15 @@ func TestRecordsThatAreMissing(t *testing.T) {
 		require.EqualValues(t, 4, is.Begun, "a number of a read that failed is not given again")
 	})
 }
+
+// TestRecordAddresses: an account has the address of its record, unless that is gone.
+func TestRecordAddresses(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		require.NoError(t, l.SaveRecords(t.Context(), org, directory, 0, records(1, 2, 3), noon))
+		require.NoError(t, l.RecordGone(t.Context(), org, directory, "r"+key(3), noon))
+		found, err := l.RecordAddresses(t.Context(), org, []string{person(2).ID, person(3).ID, person(4).ID})
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{person(2).ID: person(2).Email}, found)
+	})
+}

@@ -194,7 +194,6 @@ func (l *Ledger) grouped(ctx context.Context, org string, identities []Identity)
 type SourceGroupCount struct {
 	SourceGroupRef
 	Members int // without those who are gone
-	Bound   int // of these, how many are accounts
 	Digest  string
 }
 
@@ -212,17 +211,22 @@ func (l *Ledger) SourceGroupsOf(ctx context.Context, org string) ([]SourceGroupC
 	}
 	err = l.reads.each(ctx, func(row scanner) error {
 		var r Ref
-		var members, bound int
-		err := row.Scan(&r.Source, &r.Key, &members, &bound)
+		var members int
+		err := row.Scan(&r.Source, &r.Key, &members)
 		if n, there := place[r]; there {
-			all[n].Members, all[n].Bound = members, bound
+			all[n].Members += members
 		}
 		return err
-	}, `SELECT m.source, m.group_key, COUNT(*), COUNT((SELECT 1 FROM bindings b WHERE b.org = m.org
-		AND b.provision = '' AND b.source = m.source AND b.key = m.member)) FROM source_members m WHERE m.org = ?
-		AND NOT `+memberGone+` GROUP BY m.source, m.group_key`, org)
+	}, countMembers, org, org)
 	return all, reading(err, "the members of groups of sources", org)
 }
+
+// countMembers adds up all memberships, less those of people who are gone. Each part reads what it counts alone: most
+// people are not gone, and each is in several groups.
+const countMembers = `SELECT source, group_key, COUNT(*) FROM source_members WHERE org = ? GROUP BY source, group_key
+	UNION ALL SELECT m.source, m.group_key, -COUNT(*) FROM identities i CROSS JOIN source_members m
+		WHERE i.org = ? AND i.state = 'gone' AND m.member = i.key AND m.source = i.source AND m.org = i.org
+		GROUP BY m.source, m.group_key`
 
 // memberGone holds for the memberships m of people who are gone.
 const memberGone = `(COALESCE((SELECT i.state FROM identities i WHERE i.org = m.org AND i.source = m.source

@@ -78,6 +78,8 @@ type ProvisionStatus struct {
 	Findings []string     `json:"findings,omitempty"`
 	Reported int          `json:"reported,omitempty"`
 	Problem  *Problem     `json:"problem,omitempty"`
+	// Unfinished is what the last run over everybody, or later ones, left to be tried again.
+	Unfinished *Problem `json:"unfinished,omitempty"`
 }
 
 // StateCount counts people in a state, such as linked.
@@ -94,4 +96,6 @@ type PendingProvision struct {
 	// Approved is what is left of a plan that somebody approved: it is written, whatever else is due.
 	Approved *Scope `json:"approved,omitempty"`
 	By       string `json:"by,omitempty"` // who approved it
+	// NotBefore is when what a run left is tried again; what else is due does not wait for that.
+	NotBefore time.Time `json:"notBefore,omitzero"`
 }

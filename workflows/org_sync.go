@@ -180,8 +180,8 @@ func (s *orgSync) nextDue() (due time.Time, why string) {
 	if s.full == nil && !s.sourcesUnread() {
 		due, why = s.NextFull, "full verification"
 	}
-	if p := s.provisionRetry(); p != nil && s.full == nil && (due.IsZero() || p.Problem.Retry.Before(due)) {
-		due, why = p.Problem.Retry, "try provision "+p.Name+" again after a problem"
+	if at, name := s.provisionRetry(); name != "" && s.full == nil && (due.IsZero() || at.Before(due)) {
+		due, why = at, "try provision "+name+" again after a problem"
 	}
 	for _, waiting := range [][]messages.SecondLook{s.Pending.Settling, s.Pending.Later} {
 		if len(waiting) > 0 && s.urgent == nil && (due.IsZero() || waiting[0].Due.Before(due)) {

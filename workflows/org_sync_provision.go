@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -28,7 +29,7 @@ func (s *orgSync) provisionsOf(source string) (names []string) {
 func (s *orgSync) dueProvision(name, why string, identities ...string) {
 	s.wake = true
 	i := slices.IndexFunc(s.Pending.Provisions, func(p messages.PendingProvision) bool {
-		return p.Name == name && p.Approved == nil
+		return p.Name == name && p.Approved == nil && p.NotBefore.IsZero()
 	})
 	if i < 0 {
 		s.Pending.Provisions = append(s.Pending.Provisions, messages.PendingProvision{Name: name, Why: why,
@@ -73,7 +74,8 @@ func (s *orgSync) provisionDue(ctx workflow.Context) bool {
 func (s *orgSync) nextProvision(ctx workflow.Context) int {
 	due := func(p messages.PendingProvision) bool {
 		known := s.provisionStatus(p.Name)
-		return known == nil || kit.RetryDue(known.Problem, workflow.Now(ctx))
+		return !workflow.Now(ctx).Before(p.NotBefore) &&
+			(known == nil || kit.RetryDue(known.Problem, workflow.Now(ctx)))
 	}
 	if !s.approvedFirst {
 		return slices.IndexFunc(s.Pending.Provisions, due)
@@ -145,6 +147,32 @@ func (s *orgSync) recordProvision(ctx workflow.Context, sum messages.RunSummary)
 	}
 }
 
+// retryUnfinished has a provision look at everybody again soon, if its run left changes: those that could not be made,
+// and those that were decided otherwise at the moment of writing. Nothing else may ask for them until the next full
+// verification.
+func (s *orgSync) retryUnfinished(ctx workflow.Context, scope messages.Scope, sum messages.RunSummary) {
+	known := s.provisionStatus(scope.Provision)
+	if sum.Problem != nil || sum.State == messages.RunStopped || known == nil {
+		return
+	}
+	if sum.Counts.Failed+sum.Counts.Superseded == 0 {
+		if len(scope.Identities) == 0 {
+			known.Unfinished = nil
+		}
+		return
+	}
+	if workflow.GetVersion(ctx, "provisions-finish", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return
+	}
+	known.Unfinished = kit.RecordFailure(workflow.Now(ctx), known.Unfinished, messages.Problem{Kind: "Unfinished",
+		Message: fmt.Sprintf("%d changes could not be made, and %d are decided again, since what was read just before the write asked for something else",
+			sum.Counts.Failed, sum.Counts.Superseded)}, loopBackoff)
+	again := messages.PendingProvision{Name: known.Name, Why: "again, since changes were left",
+		NotBefore: known.Unfinished.Retry}
+	s.Pending.Provisions = append(slices.DeleteFunc(s.Pending.Provisions,
+		func(p messages.PendingProvision) bool { return p.Name == known.Name && !p.NotBefore.IsZero() }), again)
+}
+
 // keepProvisions drops what is known of provisions that the policy does not have any more.
 func (s *orgSync) keepProvisions() {
 	gone := func(name string) bool {
@@ -156,19 +184,22 @@ func (s *orgSync) keepProvisions() {
 		func(p messages.PendingProvision) bool { return gone(p.Name) })
 }
 
-// provisionRetry returns when a provision that had a problem is tried again; nil: none waits for that.
-func (s *orgSync) provisionRetry() *messages.ProvisionStatus {
+// provisionRetry returns when a provision is tried again that had a problem, or left changes, and its name; zero: none
+// waits for that.
+func (s *orgSync) provisionRetry() (first time.Time, name string) {
 	if !s.mayStartFull() || s.applyingPolicy || s.LastFull == nil || s.sourcesUnread() {
-		return nil
+		return first, ""
 	}
-	var first *messages.ProvisionStatus
 	for _, p := range s.Pending.Provisions {
-		known := s.provisionStatus(p.Name)
-		if known != nil && known.Problem != nil && (first == nil || known.Problem.Retry.Before(first.Problem.Retry)) {
-			first = known
+		due := p.NotBefore
+		if known := s.provisionStatus(p.Name); known != nil && known.Problem != nil && known.Problem.Retry.After(due) {
+			due = known.Problem.Retry
+		}
+		if !due.IsZero() && (first.IsZero() || due.Before(first)) {
+			first, name = due, p.Name
 		}
 	}
-	return first
+	return first, name
 }
 
 // describeProvisions describes the provisions: how many people are in which state, and what is wrong.
@@ -188,6 +219,9 @@ func (s *orgSync) describeProvisions(page *display.Page) {
 		if known.Problem != nil {
 			page.Line("  - **%s** since %s, tried %d times, next at %s: %s", known.Problem.Kind,
 				instant(known.Problem.Since), known.Problem.Tries, instant(known.Problem.Retry), known.Problem.Message)
+		}
+		if u := known.Unfinished; u != nil {
+			page.Line("  - **%s** since %s, next at %s: %s", u.Kind, instant(u.Since), instant(u.Retry), u.Message)
 		}
 		for _, f := range known.Findings {
 			page.Line("  - %s", f)

@@ -126,6 +126,9 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 		s.answerBatch(ctx, in.Scope)
 		sum.Provision = in.Scope.Provision // of a run that failed without a summary, too
 		s.recordRun(ctx, sum, err)
+		if err == nil && in.Scope.Provision != "" {
+			s.retryUnfinished(ctx, in.Scope, sum)
+		}
 		if job != nil && b.continued && err == nil && sum.State == messages.RunStopped && sum.Problem == nil {
 			s.Pending.Jobs = append([]messages.Job{remainingJob(*job, sum)}, s.Pending.Jobs...)
 		}

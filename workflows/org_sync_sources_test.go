@@ -209,6 +209,30 @@ func TestOrgSyncKeepsTryingAProvision(t *testing.T) {
 	require.LessOrEqual(t, runs, 12)
 }
 
+// TestOrgSyncFinishesAProvision: changes that a run left are tried again soon, with growing pauses, and no more once
+// none is left.
+func TestOrgSyncFinishesAProvision(t *testing.T) {
+	for name, left := range map[string]messages.Counts{"failed": {Failed: 1}, "superseded": {Superseded: 1}} {
+		t.Run(name, func(t *testing.T) {
+			l := newSourceLoop(t, wasRead())
+			runs := 0
+			l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+				sum := ended(in)
+				if sum.Provision = in.Scope.Provision; sum.Provision != "" {
+					if runs++; runs <= 2 {
+						sum.Counts = left
+					}
+				}
+				return sum, nil
+			}
+			l.at(10*time.Second, func() { require.Contains(t, l.page(), "Unfinished") })
+			l.at(9*time.Minute, func() { require.Nil(t, l.status().Provisions[0].Unfinished) })
+			l.start(10 * time.Minute)
+			require.Equal(t, 3, runs)
+		})
+	}
+}
+
 // TestOrgSyncRemembersWhatASourceTold: each watch begins after the last change that the loop was told of, even if a
 // read failed in between; and a problem does not hide that a read is suspect.
 func TestOrgSyncRemembersWhatASourceTold(t *testing.T) {

@@ -42,7 +42,8 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			require.NoError(t, err)
 			replayer := worker.NewWorkflowReplayer()
 			register(replayer)
-			original := worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: idOf(t, name, history)}}
+			original := worker.ReplayWorkflowHistoryOptions{
+				OriginalExecution: workflow.Execution{ID: idOf(t, name, history)}}
 			require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(quiet, history, original))
 		})
 		flow, _, _ := strings.Cut(name, "-")

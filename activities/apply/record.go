@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
@@ -64,6 +65,9 @@ func (c *recordChange) apply(ctx context.Context) (ChangeResult, error) {
 			"what was read just before writing asks for something else; it is decided again")
 	}
 	user, err := c.write(ctx, string(decision.Record))
+	if errors.Is(err, scim.ErrNameTaken) {
+		return c.taken(ctx, err)
+	}
 	if err != nil {
 		return c.settle(ctx, err)
 	}
@@ -81,11 +85,21 @@ func (c *recordChange) consented(asked access.Change) bool {
 	return !slices.ContainsFunc(asked.HeldBy, func(rule string) bool { return !slices.Contains(c.line.HeldBy, rule) })
 }
 
+// readLasts is how long the whole directory's having been read spares a creation the search for its user name. A record
+// that was made since refuses the creation, which is all that the search could show.
+const readLasts = time.Hour
+
 // decideNow reads the record, and those that the person might have instead, and decides again.
 func (c *recordChange) decideNow(ctx context.Context) (session.Candidate, identity.Decision, error) {
 	before, err := c.Candidate(ctx, c.ref)
 	if err != nil {
 		return before, identity.Decision{}, err
+	}
+	if c.line.Action == access.Add && c.line.State == access.Planned && len(before.Records) == 0 {
+		read, err := c.Ledger.Directory(ctx, c.Org, c.Spec.Directory.ID)
+		if err != nil || c.Now().Sub(read.ReadAt) < readLasts {
+			return before, c.Decide.Resolve(before.Person, c.Now()), err
+		}
 	}
 	for _, r := range before.Records {
 		user, err := c.SCIM.User(ctx, string(r.ID))
@@ -146,12 +160,27 @@ func (c *recordChange) write(ctx context.Context, record string) (scim.User, err
 	return writer.PatchUser(ctx, record, edits)
 }
 
+// taken finds out who has the user name that was refused, and leaves it to the next run to decide on that.
+func (c *recordChange) taken(ctx context.Context, refusal error) (ChangeResult, error) {
+	err := c.readByName(ctx)
+	var now session.Candidate
+	if err == nil {
+		now, err = c.Candidate(ctx, c.ref)
+	}
+	switch {
+	case err != nil:
+		return ChangeResult{}, session.WrapSCIMError("find out who has the name after "+c.line.Label(), err)
+	case len(now.Records) > 0:
+		return c.lines.end(ctx, c.in.Run, c.line, access.Superseded,
+			"a record of that name is there by now; it is decided again")
+	}
+	return c.lines.end(ctx, c.in.Run, c.line, access.Refused,
+		"the directory says that the name is taken, and shows no record of that name: one that it does not show stands in the way: "+session.ErrorText(refusal))
+}
+
 // settle records the API's refusal, or leaves the line open for the next attempt.
 func (c *recordChange) settle(ctx context.Context, err error) (ChangeResult, error) {
 	switch {
-	case errors.Is(err, scim.ErrNameTaken):
-		return c.lines.end(ctx, c.in.Run, c.line, access.Refused,
-			"the directory says that the name is taken, and just before showed no record of that name: one that it does not show stands in the way, or another provider has just made one: "+session.ErrorText(err))
 	case errors.Is(err, scim.ErrNotFound):
 		return c.lines.end(ctx, c.in.Run, c.line, access.Superseded,
 			"the directory changed meanwhile; it is decided again: "+session.ErrorText(err))

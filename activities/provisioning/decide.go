@@ -88,6 +88,7 @@ func (d *decider) page(ctx context.Context, key string, candidates []session.Can
 	}
 	page := ledger.Page{Key: key, Notes: ledger.Notes{}, Observe: true}
 	var states []ledger.ProvisionedState
+	var inStep []session.Match
 	for _, c := range candidates {
 		decision := d.Decide.Resolve(c.Person, d.Now())
 		d.result.People++
@@ -109,10 +110,11 @@ func (d *decider) page(ctx context.Context, key string, candidates []session.Can
 			page.Changes = append(page.Changes, line)
 		case d.adopted && !d.in.Preview && decision.Action == identity.Keep && decision.Record != "" &&
 			decision.State != identity.Duplicate && decision.Presence == identity.Enabled:
-			if err := d.Bind(ctx, c, decision.Record); err != nil {
-				return err
-			}
+			inStep = append(inStep, session.Match{Person: c, Record: decision.Record})
 		}
+	}
+	if err := d.BindEach(ctx, inStep); err != nil {
+		return err
 	}
 	slices.SortFunc(page.Changes, func(a, b access.Change) int { return strings.Compare(a.Person, b.Person) })
 	if err := d.Ledger.SavePage(ctx, d.Org, d.in.Run, page, d.Now()); err != nil {

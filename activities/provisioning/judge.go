@@ -99,44 +99,44 @@ func (j *judgement) sum(ctx context.Context) (err error) {
 // stop records the verdicts in the lines.
 func (j *judgement) stop(ctx context.Context) error {
 	j.verdicts = plan.JudgeRecords(j.Policy, j.stats)
-	var changed []access.Change
 	hash := plan.NewHasher()
-	c := &j.result.Counts
-	err := j.EachLine(ctx, j.in.Run, session.Judged(), func(line access.Change) error {
-		for _, v := range j.verdicts {
-			if v.Holds(line) && !slices.Contains(line.HeldBy, v.Rule) {
-				line.HeldBy = append(line.HeldBy, v.Rule)
+	err := j.EachPage(ctx, j.in.Run, session.Judged(), func(lines []access.Change) error {
+		for n := range lines {
+			j.stopLine(&lines[n])
+			if err := hash.Add(lines[n]); err != nil {
+				return err
 			}
 		}
-		slices.Sort(line.HeldBy)
-		switch {
-		case line.State == access.Sent:
-		case j.dry:
-			line.State = access.Recorded
-		case len(line.HeldBy) > 0:
-			line.State = access.Held
-		default:
-			line.State = access.Planned
-			j.result.Open++
-		}
-		if len(line.HeldBy) > 0 {
-			c.Held++
-		}
-		count(c, line.Action)
-		changed = append(changed, line)
-		return hash.Add(line)
+		activity.RecordHeartbeat(ctx, j.result.Open)
+		return j.Ledger.UpdateLines(ctx, j.Org, j.in.Run, lines)
 	})
-	if err != nil {
-		return err
-	}
 	j.result.Plan = hash.Sum()
-	for _, some := range session.Chunks(changed, session.LinesAtOnce) {
-		if err := j.Ledger.UpdateLines(ctx, j.Org, j.in.Run, some); err != nil {
-			return err
+	return err
+}
+
+// stopLine records the verdicts in a line.
+func (j *judgement) stopLine(line *access.Change) {
+	c := &j.result.Counts
+	for _, v := range j.verdicts {
+		if v.Holds(*line) && !slices.Contains(line.HeldBy, v.Rule) {
+			line.HeldBy = append(line.HeldBy, v.Rule)
 		}
-		activity.RecordHeartbeat(ctx, len(changed))
 	}
-	return nil
+	slices.Sort(line.HeldBy)
+	switch {
+	case line.State == access.Sent:
+	case j.dry:
+		line.State = access.Recorded
+	case len(line.HeldBy) > 0:
+		line.State = access.Held
+	default:
+		line.State = access.Planned
+		j.result.Open++
+	}
+	if len(line.HeldBy) > 0 {
+		c.Held++
+	}
+	count(c, line.Action)
 }
 
 // adopt records that a provision needs no consent to its first plan: it asks for nothing, or the policy does not ask.

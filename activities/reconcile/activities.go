@@ -22,12 +22,14 @@ type Activities struct {
 
 	mu       sync.Mutex
 	compared map[string]time.Time // by organization: when the watch last compared its groups
+	polled   map[string]time.Time // by organization: when the watch last asked for events, if it was told all
 	renewed  map[string]string    // by organization: the policy whose schedules this process has updated
 }
 
 // New builds the activities.
 func New(env *session.Env, schedules Schedules) *Activities {
-	return &Activities{env: env, schedules: schedules, compared: map[string]time.Time{}, renewed: map[string]string{}}
+	return &Activities{env: env, schedules: schedules, compared: map[string]time.Time{},
+		polled: map[string]time.Time{}, renewed: map[string]string{}}
 }
 
 // task is one activity at work on one organization.

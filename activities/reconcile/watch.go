@@ -102,9 +102,14 @@ func (s *task) watchEvents(ctx context.Context, in WatchInput) (WatchResult, err
 	answered := in.Cursor // nothing was found up to here: another attempt need not read it again
 	end := s.Now().Add(watchFor)
 	for first := true; s.Now().Before(end); first = false {
-		if !first && !alive.wait(ctx, in.Every.Std(), result.Cursor) {
+		pause := in.Every.Std()
+		if first {
+			pause = s.pollDue(in)
+		}
+		if pause > 0 && !alive.wait(ctx, pause, result.Cursor) {
 			return result, nil
 		}
+		told := false
 		for range session.BoundEvents {
 			page, err := s.API.Events(ctx, eventQuery(result.Cursor))
 			if err != nil {
@@ -126,10 +131,11 @@ func (s *task) watchEvents(ctx context.Context, in WatchInput) (WatchResult, err
 				answered = result.Cursor
 			}
 			alive.show(ctx, answered, len(page.Events) > 0)
-			if len(page.Events) < eventPage || page.Next == "" || len(result.People) >= mostTouched {
+			if told = len(page.Events) < eventPage || page.Next == ""; told || len(result.People) >= mostTouched {
 				break
 			}
 		}
+		s.notePoll(in, told)
 		if b != nil && s.groupsDue() {
 			if err := s.compareGroups(ctx, &result, b, groups); err != nil {
 				return result, err
@@ -143,6 +149,27 @@ func (s *task) watchEvents(ctx context.Context, in WatchInput) (WatchResult, err
 		}
 	}
 	return result, nil
+}
+
+// pollDue returns how long the first poll of a watch waits. A watch that found something is followed by another at
+// once: as long as something happens all the time, as when thousands of people are provisioned, they would never pause.
+func (a *Activities) pollDue(in WatchInput) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last, polled := a.polled[in.Org]
+	if in.Once || !polled {
+		return 0
+	}
+	return last.Add(in.Every.Std()).Sub(time.Now())
+}
+
+// notePoll notes that the feed was asked now, unless it has more to tell.
+func (a *Activities) notePoll(in WatchInput, told bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if delete(a.polled, in.Org); told && !in.Once {
+		a.polled[in.Org] = time.Now()
+	}
 }
 
 // groupsDue reports whether to compare the list of groups now. It is first due some minutes after this process began to

@@ -42,21 +42,29 @@ func Judged() []access.ChangeState {
 // EachLine visits the lines of a run that are in one of the states, in hash order.
 func (s *Session) EachLine(ctx context.Context, run string, states []access.ChangeState,
 	do func(access.Change) error) error {
-	var after ledger.Key
-	for {
-		lines, err := s.Ledger.LinesInHashOrder(ctx, s.Org, run, states, after, LinesAtOnce)
-		if err != nil {
-			return err
-		}
+	return s.EachPage(ctx, run, states, func(lines []access.Change) error {
 		for _, c := range lines {
 			if err := do(c); err != nil {
 				return err
 			}
 		}
-		if len(lines) < LinesAtOnce {
-			return nil
+		return nil
+	})
+}
+
+// EachPage is EachLine for at most LinesAtOnce lines at a time.
+func (s *Session) EachPage(ctx context.Context, run string, states []access.ChangeState,
+	do func([]access.Change) error) error {
+	var after ledger.Key
+	for {
+		lines, err := s.Ledger.LinesInHashOrder(ctx, s.Org, run, states, after, LinesAtOnce)
+		if err != nil || len(lines) == 0 {
+			return err
 		}
 		last := lines[len(lines)-1]
 		after = ledger.Key{Person: last.Person, Target: last.Target}
+		if err := do(lines); err != nil || len(lines) < LinesAtOnce {
+			return err
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -52,7 +53,8 @@ func person(u organization.User) access.Person {
 
 // ReadPeople reads the people named by account ID or e-mail address with their groups and platform roles. More than ten
 // are searched by e-mail address, a hundred per call, since account IDs go only ten per call; those not found are then
-// searched by ID. People whom the directory does not show are missing in the result.
+// searched by ID. The addresses are those that they had last, or that their records in a SCIM directory have. People
+// whom the directory does not show are missing in the result.
 func (s *Session) ReadPeople(ctx context.Context, names []string) ([]access.Person, error) {
 	var ids, emails []string
 	for _, name := range names {
@@ -68,9 +70,13 @@ func (s *Session) ReadPeople(ctx context.Context, names []string) ([]access.Pers
 		if err != nil {
 			return nil, err
 		}
+		provisioned, err := s.Ledger.RecordAddresses(ctx, s.Org, ids)
+		if err != nil {
+			return nil, err
+		}
 		for _, id := range ids {
-			if known[id] != "" {
-				emails = append(emails, known[id])
+			if address := cmp.Or(known[id], provisioned[id]); address != "" {
+				emails = append(emails, address)
 			}
 		}
 	}

@@ -45,11 +45,12 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 	if !known {
 		return nil, NonRetryable(ErrUnknown, fmt.Errorf("organization %s was not verified under its policy yet: provisioning begins after that", s.Org))
 	}
-	b := s.Bound(outline)
-	if p.Decide, err = identity.New(*p.Spec, b.VerifiedDomain,
-		func(account identity.AccountID, _ string) bool { return b.AlwaysStays(string(account)) }); err != nil {
+	if p.Decide, err = s.compiledProvision(p.Spec); err != nil {
 		return nil, NonRetryable(ErrPolicy, err)
 	}
+	b := s.Bound(outline)
+	p.Decide.Domains = b.VerifiedDomain
+	p.Decide.Kept = func(account identity.AccountID, _ string) bool { return b.AlwaysStays(string(account)) }
 	doubted, err := s.DoubtedSources(ctx)
 	if err != nil {
 		return nil, err
@@ -58,6 +59,20 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 		func(d plan.DoubtedSource) bool { return !slices.Contains(p.Spec.From, d.Name) })
 	p.SCIM, err = s.scimClient(p.Spec.Directory)
 	return p, err
+}
+
+// compiledProvision returns a provision that knows neither domains nor accounts. It is compiled once, since each change
+// of a record opens it.
+func (s *Session) compiledProvision(spec *provision.Provision) (identity.Provision, error) {
+	key := s.Policy.Hash() + " " + spec.Name
+	if known, is := s.provisions.Get(key); is {
+		return known, nil
+	}
+	compiled, err := identity.New(*spec, nil, nil)
+	if err == nil {
+		s.provisions.Add(key, compiled)
+	}
+	return compiled, err
 }
 
 // scimClient returns a client of a SCIM directory.

@@ -448,39 +448,92 @@ func (c Candidate) bound(i identity.Ref, record identity.RecordID, account strin
 		identity.Binding{Ref: i, Record: record, Account: identity.AccountID(account)})
 }
 
-// Bind binds a person's identities to a record, and to the account that it is linked to: from then on only ids count.
-// Identities that others stand against stay as they are, and so does a binding to a record that has lost its account or
-// has another one: as long as somebody is to look at that, what it was must be known.
+// Match is a person and the record that is theirs.
+type Match struct {
+	Person Candidate
+	Record identity.RecordID
+}
+
+// Bind binds a person's identities to a record, as BindEach does.
 func (p *Provisioner) Bind(ctx context.Context, of Candidate, record identity.RecordID) error {
-	found, err := p.Ledger.FindRecords(ctx, p.Org, p.Spec.Directory.ID,
-		ledger.RecordQuery{IDs: []string{string(record)}})
-	if err != nil || len(found) == 0 {
+	return p.BindEach(ctx, []Match{{of, record}})
+}
+
+// BindEach binds people's identities to their records, and to the accounts that these are linked to: from then on only
+// ids count. Identities that others stand against stay as they are, and so does a binding to a record that has lost its
+// account or has another one: as long as somebody is to look at that, what it was must be known.
+func (p *Provisioner) BindEach(ctx context.Context, all []Match) error {
+	ids := make([]string, len(all))
+	for n, m := range all {
+		ids[n] = string(m.Record)
+	}
+	found, err := p.Ledger.FindRecords(ctx, p.Org, p.Spec.Directory.ID, ledger.RecordQuery{IDs: ids})
+	if err != nil {
 		return err
 	}
-	for _, i := range of.Identities {
-		if i.Presence != identity.Enabled && i.Presence != identity.Disabled ||
-			of.bound(i.Ref, record, found[0].Account) {
+	records := map[identity.RecordID]ledger.Record{}
+	for _, r := range found {
+		records[identity.RecordID(r.ID)] = r
+	}
+	var ofRecords, ofAccounts []ledger.Binding
+	for _, m := range all {
+		record, there := records[m.Record]
+		if !there {
 			continue
 		}
-		b := ledger.Binding{Source: i.Source, Key: i.Key, Record: string(record), Account: found[0].Account,
-			Address: found[0].Address, By: "provision " + p.Spec.Name}
+		for _, b := range p.bindings(m.Person, record) {
+			ofRecords = append(ofRecords, b)
+			if b.Record = ""; b.Account != "" {
+				ofAccounts = append(ofAccounts, b)
+			}
+		}
+	}
+	if err := bindFree(ofRecords, func(some []ledger.Binding) error {
+		return p.Ledger.BindRecords(ctx, p.Org, p.Spec.Name, some, p.Now())
+	}); err != nil {
+		return err
+	}
+	return bindFree(ofAccounts, func(some []ledger.Binding) error {
+		return p.Ledger.BindAccounts(ctx, p.Org, some, p.Now())
+	})
+}
+
+// bindings are those that a person's identities are to have to a record, and have not.
+func (p *Provisioner) bindings(of Candidate, record ledger.Record) (all []ledger.Binding) {
+	for _, i := range of.Identities {
+		if i.Presence != identity.Enabled && i.Presence != identity.Disabled ||
+			of.bound(i.Ref, identity.RecordID(record.ID), record.Account) {
+			continue
+		}
 		if slices.ContainsFunc(of.Bindings, func(was identity.Binding) bool {
-			return was.Ref == i.Ref && was.Record == record && was.Account != "" && string(was.Account) != b.Account
+			return was.Ref == i.Ref && string(was.Record) == record.ID && was.Account != "" &&
+				string(was.Account) != record.Account
 		}) {
 			continue
 		}
-		if err := p.Ledger.BindRecords(ctx, p.Org, p.Spec.Name, []ledger.Binding{b}, p.Now()); err != nil &&
-			!errors.Is(err, ledger.ErrBound) {
+		all = append(all, ledger.Binding{Source: i.Source, Key: i.Key, Record: record.ID, Account: record.Account,
+			Address: record.Address, By: "provision " + p.Spec.Name})
+	}
+	return all
+}
+
+// bindFree binds in one transaction all bindings that no other stands against.
+func bindFree(all []ledger.Binding, bind func([]ledger.Binding) error) error {
+	for len(all) > 0 {
+		err := bind(all)
+		var bound *ledger.BoundError
+		if !errors.As(err, &bound) {
 			return err
 		}
-		if found[0].Account == "" {
-			continue
-		}
-		b.Record = ""
-		if err := p.Ledger.BindAccounts(ctx, p.Org, []ledger.Binding{b}, p.Now()); err != nil &&
-			!errors.Is(err, ledger.ErrBound) {
+		free := slices.DeleteFunc(slices.Clone(all), func(b ledger.Binding) bool {
+			return slices.ContainsFunc(bound.Conflicts, func(c ledger.BindingConflict) bool {
+				return c.Wanted.Ref() == b.Ref() && c.Wanted.Record == b.Record && c.Wanted.Account == b.Account
+			})
+		})
+		if len(free) == len(all) {
 			return err
 		}
+		all = free
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/identity"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/policy"
@@ -65,9 +66,10 @@ type Env struct {
 	sourceHTTP    *http.Client                      // nil: readers have their own
 	openSources   *lru.Cache[string, source.Source] // by organization, name and policy
 
-	policies    *lru.Cache[string, *policy.Policy] // by organization and hash
-	bounds      *lru.Cache[string, keptBound]      // by organization and run
-	FreshBounds *lru.Cache[string, FreshBound]     // the same, for groups that were read again for an approved hold
+	policies    *lru.Cache[string, *policy.Policy]     // by organization and hash
+	provisions  *lru.Cache[string, identity.Provision] // compiled, by policy and name
+	bounds      *lru.Cache[string, keptBound]          // by organization and run
+	FreshBounds *lru.Cache[string, FreshBound]         // the same, for groups that were read again for an approved hold
 
 	mu    sync.Mutex
 	paces map[string]*pace // by organization
@@ -89,6 +91,7 @@ func NewEnv(o Options) *Env {
 		Temporal:   o.Temporal, Notifier: o.Notifier, Version: o.Version, paces: map[string]*pace{},
 	}
 	e.policies, _ = lru.New[string, *policy.Policy](policiesKept) // the error is for sizes below one
+	e.provisions, _ = lru.New[string, identity.Provision](policiesKept)
 	e.bounds, _ = lru.New[string, keptBound](boundsKept)
 	e.FreshBounds, _ = lru.New[string, FreshBound](boundsKept)
 	e.openSources, _ = lru.New[string, source.Source](sourcesKept)

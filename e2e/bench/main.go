@@ -24,10 +24,12 @@ func main() {
 	singles := flag.Int("singles", 100, "single source changes whose delay is measured")
 	orgs := flag.Int("orgs", 2000, "organizations that one worker keeps; 0: none")
 	starred := flag.Int("starred", 500, "starred targets of 10,000 people and 1,000 groups; 0: none")
+	provisioned := flag.Int("provision", 10000, "people of an LDAP directory who are provisioned; 0: none")
+	recorded := flag.Int("recorded", 100000, "people with records already, whose provisioning's memory is measured; 0: none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *sizes, *latency, *singles, *orgs, *starred); err != nil {
+	if err := run(ctx, *sizes, *latency, *singles, *orgs, *starred, *provisioned, *recorded); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -48,7 +50,8 @@ var (
 
 type row struct{ what, at, bar, got string }
 
-func run(ctx context.Context, wanted string, latency time.Duration, singles, orgs, starred int) error {
+func run(ctx context.Context, wanted string, latency time.Duration, singles, orgs, starred, provisioned,
+	recorded int) error {
 	dir, err := os.MkdirTemp("", "castellan-bench-")
 	if err != nil {
 		return err
@@ -72,6 +75,20 @@ func run(ctx context.Context, wanted string, latency time.Duration, singles, org
 			return fmt.Errorf("%d starred targets: %w", starred, err)
 		}
 		r.rows = append(r.rows, one)
+	}
+	if provisioned > 0 {
+		more, err := provision(ctx, filepath.Join(dir, "provision"), dir, provisioned, singles, latency)
+		if err != nil {
+			return fmt.Errorf("provisioning of %d people: %w", provisioned, err)
+		}
+		r.rows = append(r.rows, more...)
+	}
+	if recorded > 0 {
+		more, err := provisionMemory(ctx, filepath.Join(dir, "recorded"), dir, recorded, latency)
+		if err != nil {
+			return fmt.Errorf("provisioning of %d people with records: %w", recorded, err)
+		}
+		r.rows = append(r.rows, more...)
 	}
 	if orgs > 0 {
 		more, err := manyOrganizations(ctx, filepath.Join(dir, "orgs"), dir, orgs, latency)

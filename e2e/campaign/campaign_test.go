@@ -54,6 +54,16 @@ func TestCampaignOfLies(t *testing.T) {
 	c.report(t, n, seed)
 }
 
+// TestCampaignOfRecords does it on an organization whose people come from an identity provider, which is broken too.
+func TestCampaignOfRecords(t *testing.T) {
+	n, seed := asked(t)
+	c := begin(t, provisionedOrganization)
+	for i := range n {
+		c.schedule(t, seed+uint64(i))
+	}
+	c.report(t, n, seed)
+}
+
 // TestRulesUnderFaults is a short campaign of rules for every run of the tests.
 func TestRulesUnderFaults(t *testing.T) {
 	const n, seed = 1, 1

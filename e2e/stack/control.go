@@ -127,6 +127,17 @@ func (s *Simulator) Directory(ctx context.Context) (d cloud.SCIMDirectory, err e
 	return d, s.control(ctx, http.MethodGet, "scim/"+s.SCIMDirectoryID, nil, &d)
 }
 
+// PatchRecord changes an attribute of somebody's record in the SCIM directory, as another identity provider does, and
+// whatever fault is on.
+func (s *Simulator) PatchRecord(ctx context.Context, person, attribute, value string) error {
+	return s.control(ctx, http.MethodPost, "scim/"+s.SCIMDirectoryID+"/write", map[string]any{
+		"method": http.MethodPatch, "person": person, "body": map[string]any{
+			"schemas":    []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
+			"Operations": []any{map[string]any{"op": "replace", "path": attribute, "value": value}},
+		},
+	}, nil)
+}
+
 // Activity returns when people last used an app of a site.
 func (s *Simulator) Activity(ctx context.Context, app, site string, at time.Time, people ...string) error {
 	return s.control(ctx, http.MethodPost, "activity",

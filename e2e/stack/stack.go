@@ -70,6 +70,9 @@ type Process struct {
 	done chan struct{}
 }
 
+// Run starts a program of others' making.
+func Run(cmd *exec.Cmd, log string) (*Process, error) { return start(cmd, log) }
+
 func start(cmd *exec.Cmd, log string) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -142,6 +142,15 @@ func (d *Directory) SetStatus(id, status string) {
 	d.changed(id, false, false)
 }
 
+// Change changes what is known of a person.
+func (d *Directory) Change(id string, change func(*Person)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(d.byID[id])
+	d.byID[id].changed = d.options.Now()
+	d.changed(id, false, false)
+}
+
 // Delete moves a person to the bin, and out of all groups.
 func (d *Directory) Delete(id string) {
 	d.mu.Lock()
@@ -266,6 +275,7 @@ type Fault struct {
 	Repeat  bool          // the link or cursor to the next page leads to the same page again
 	Host    string        // the link to the next page leads to this host
 	Short   bool          // leave out the last one of a page, without a word
+	Lost    int           // leave out so many of a page, the first ones, without a word
 	Do      func()        // called before the answer is made, for example to change the directory
 	matched int
 }

@@ -129,7 +129,7 @@ func page[T any](c call, all []T, seq func(T) int, cursor string, size int) (ite
 	if c.fault.Short && len(items) > 0 {
 		items = items[:len(items)-1]
 	}
-	return items, next
+	return items[min(c.fault.Lost, len(items)):], next
 }
 
 func personSeq(p *Person) int { return p.seq }

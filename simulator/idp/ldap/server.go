@@ -88,6 +88,18 @@ func (s *Server) Set(dn, attribute string, values ...string) error {
 	return nil
 }
 
+// Remove removes an entry; what names it stays.
+func (s *Server) Remove(dn string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.at(dn)
+	if i < 0 {
+		return fmt.Errorf("the directory has no %s", dn)
+	}
+	s.entries = slices.Delete(slices.Clone(s.entries), i, i+1) // an answer may be under way
+	return nil
+}
+
 // Values returns the values of an attribute.
 func (s *Server) Values(dn, attribute string) []string {
 	s.mu.Lock()

@@ -117,3 +117,15 @@ func TestServerRanges(t *testing.T) {
 	require.NoError(t, s.Set(lab, "member", "a", "b"))
 	require.Equal(t, map[string][]string{"member": {"a", "b"}}, shown("member"))
 }
+
+// TestServerRemove: an entry that was removed is not found, the others are, and its name is free again.
+func TestServerRemove(t *testing.T) {
+	t.Parallel()
+	s, c := bound(t)
+	require.NoError(t, s.Remove("UID=ana,ou=people,dc=acme"))
+	require.Error(t, s.Remove("uid=ana,ou=people,dc=acme"))
+	found := search(t, c, "dc=acme", wire.ScopeWholeSubtree, "(objectClass=*)")
+	require.Len(t, found, 2)
+	require.NoError(t, s.Add("uid=ana,ou=people,dc=acme", map[string][]string{"uid": {"ana"}}))
+	require.Len(t, search(t, c, "dc=acme", wire.ScopeWholeSubtree, "(uid=ana)"), 1)
+}
