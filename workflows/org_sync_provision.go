@@ -152,8 +152,8 @@ func (s *orgSync) recordProvision(ctx workflow.Context, sum messages.RunSummary)
 // verification.
 func (s *orgSync) retryUnfinished(ctx workflow.Context, scope messages.Scope, sum messages.RunSummary) {
 	known := s.provisionStatus(scope.Provision)
-	if sum.Problem != nil || sum.State == messages.RunStopped || known == nil {
-		return
+	if sum.Problem != nil || sum.State == messages.RunStopped || known == nil || scope.Batch != "" {
+		return // what is left of a wave is the batch's to ask for
 	}
 	if sum.Counts.Failed+sum.Counts.Superseded == 0 {
 		if len(scope.Identities) == 0 {
