@@ -30,6 +30,7 @@ type watch struct {
 	asked    string          // who was looked up last; empty: the next look-ups begin with the first
 	number   int64           // of the read that was begun last
 	tries    int             // reads that failed in a row
+	cursor   string          // up to where the source has told what changed; empty: not asked yet
 	after    int64           // number of the last change whose people the workflow knows
 }
 

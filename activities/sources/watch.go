@@ -11,6 +11,7 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/source"
 )
 
 // The limits of watching a source.
@@ -19,6 +20,10 @@ const (
 	mostTouched = 1000             // people who are looked at one by one
 	firstPause  = 15 * time.Second // after a read that failed; twice as long each time, up to the source's own interval
 )
+
+// hintEvery is how often a source that can tell what changed is asked, between whole reads. What it says never counts,
+// it only has everything read earlier.
+var hintEvery = 30 * time.Second
 
 // WatchInput asks to keep the replica of one source up to date.
 type WatchInput struct {
@@ -66,7 +71,7 @@ func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResul
 		case err != nil:
 			return WatchResult{}, err
 		case in.Once:
-		case !waitUntil(ctx, s, earlier(due, end)):
+		case !w.await(ctx, earlier(due, end)):
 			return w.result(context.WithoutCancel(ctx), touched{})
 		case !s.Now().Before(end):
 			return w.result(ctx, touched{})
@@ -92,6 +97,25 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// await waits for an instant, or until the source hints that something changed; false when the activity should end.
+func (w *watch) await(ctx context.Context, at time.Time) bool {
+	watcher, hints := w.source.(source.Watcher)
+	for hints && w.tries == 0 && at.Sub(w.Now()) > hintEvery {
+		if !waitUntil(ctx, w.Session, w.Now().Add(hintEvery)) {
+			return false
+		}
+		changes, next, err := watcher.Changes(ctx, w.cursor)
+		if err != nil { // the read tells what is wrong
+			activity.GetLogger(ctx).Info("a source does not tell what changed", "source", w.spec.Name, "error", err)
+			break
+		}
+		if w.cursor = next; changes.All || len(changes.People)+len(changes.Groups) > 0 {
+			return true
+		}
+	}
+	return waitUntil(ctx, w.Session, at)
 }
 
 // waitUntil waits; false when the activity should end.

@@ -158,6 +158,34 @@ func TestWatchSourceTouches(t *testing.T) {
 	require.Equal(t, []string{"p00", "p01", "p02", "p04"}, f.builders())
 }
 
+// TestWatchSourceHints: a source that can tell what changed is read as soon as it does, long before its next read is due.
+func TestWatchSourceHints(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.read()
+	f.VerifyEverybody()
+	read := make(chan sources.WatchResult, 1)
+	go func() {
+		result, err := activitytest.Call[sources.WatchResult](f.SimulatedOrg, f.Acts.Sources.WatchSource,
+			sources.WatchInput{Org: activitytest.Org, Policy: f.Policy, Source: "hr", After: f.told})
+		if err == nil {
+			read <- result
+		}
+		close(read)
+	}()
+	for n := 4; ; n++ { // the first hint is what the source is compared with
+		f.groups["eng"] = append(f.groups["eng"], fmt.Sprintf("p%02d", n%20))
+		f.export()
+		select {
+		case result, ok := <-read:
+			require.True(t, ok, "the watch failed")
+			require.NotEmpty(t, result.People)
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
 // TestWatchSourceDisabled: who is disabled loses what the source gave after one read and a look-up.
 func TestWatchSourceDisabled(t *testing.T) {
 	t.Parallel()

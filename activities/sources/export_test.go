@@ -1,0 +1,5 @@
+package sources
+
+import "time"
+
+func init() { hintEvery = 10 * time.Millisecond }
