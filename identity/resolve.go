@@ -59,34 +59,36 @@ type Finding string
 
 // The findings.
 const (
-	FindDuplicate  Finding = "duplicate"         // several records or identities: nobody can tell which one it is
-	FindNoAddress  Finding = "no-address"        // the source says no address
-	FindUnclaimed  Finding = "unclaimed-domain"  // the new address is of a domain that is not verified
-	FindExternal   Finding = "external-changed"  // somebody from outside would change; the policy says never
-	FindUnmanaged  Finding = "cannot-deactivate" // the account is not managed: it can only be suspended
-	FindKept       Finding = "kept"              // a leaver whom the policy protects
-	FindAttribute  Finding = "attribute"         // an attribute cannot be made of what the source says
-	FindLeaver     Finding = "leaver"            // left, and the policy says to report it
-	FindUnlinked   Finding = "unlinked"          // the record lost its account
-	FindDisagree   Finding = "sources-disagree"  // one source says enabled, another disabled; the first is followed
-	FindNewAccount Finding = "relinked"          // the record is linked to another account than before
+	FindDuplicate   Finding = "duplicate"         // several records or identities: nobody can tell which one it is
+	FindNoAddress   Finding = "no-address"        // the source says no address
+	FindUnclaimed   Finding = "unclaimed-domain"  // the new address is of a domain that is not verified
+	FindExternal    Finding = "external-changed"  // somebody from outside would change; the policy says never
+	FindUnmanaged   Finding = "cannot-deactivate" // the account is not managed: it can only be suspended
+	FindKept        Finding = "kept"              // a leaver whom the policy protects
+	FindAttribute   Finding = "attribute"         // an attribute cannot be made of what the source says
+	FindLeaver      Finding = "leaver"            // left, and the policy says to report it
+	FindUnlinked    Finding = "unlinked"          // the record lost its account
+	FindDisagree    Finding = "sources-disagree"  // one source says enabled, another disabled; the first is followed
+	FindNewAccount  Finding = "relinked"          // the record is linked to another account than before
+	FindOverwritten Finding = "overwritten"       // somebody else changed the record since it was written
 	// FindUnexplained: a binding was changed past Castellan
 	FindUnexplained Finding = "identity-unexplained"
 )
 
 // explanations are what the findings and holds mean to people, and what to do.
 var explanations = map[string]string{
-	string(FindDuplicate):  "several records or identities may be theirs; correct one, or bind by id",
-	string(FindNoAddress):  "the source says no address, so that no record can be made",
-	string(FindUnclaimed):  "their new address is of a domain that the organization has not verified: the account would be lost. Claim the domain, or correct the address",
-	string(FindExternal):   "they are from outside, and any change of their record may unlink it; the policy says external.update: never",
-	string(FindUnmanaged):  "they left, and their account is not managed: suspend them in the organization",
-	string(FindKept):       "they left, and the policy protects them: decide by hand",
-	string(FindAttribute):  "an attribute cannot be made of what the source says; see provision.attributes",
-	string(FindLeaver):     "they left, and the policy only reports it",
-	string(FindUnlinked):   "their record was linked to an account and is not any more",
-	string(FindDisagree):   "one source says that they are enabled, another that they are not; the one that comes first is followed",
-	string(FindNewAccount): "their record is linked to another account than before",
+	string(FindDuplicate):   "several records or identities may be theirs; correct one, or bind by id",
+	string(FindNoAddress):   "the source says no address, so that no record can be made",
+	string(FindUnclaimed):   "their new address is of a domain that the organization has not verified: the account would be lost. Claim the domain, or correct the address",
+	string(FindExternal):    "they are from outside, and any change of their record may unlink it; the policy says external.update: never",
+	string(FindUnmanaged):   "they left, and their account is not managed: suspend them in the organization",
+	string(FindKept):        "they left, and the policy protects them: decide by hand",
+	string(FindAttribute):   "an attribute cannot be made of what the source says; see provision.attributes",
+	string(FindLeaver):      "they left, and the policy only reports it",
+	string(FindUnlinked):    "their record was linked to an account and is not any more",
+	string(FindDisagree):    "one source says that they are enabled, another that they are not; the one that comes first is followed",
+	string(FindNewAccount):  "their record is linked to another account than before",
+	string(FindOverwritten): "somebody else changed their record since Castellan wrote it: another provider writes to the directory",
 	string(FindUnexplained): "the ledger's chain does not explain what they are bound to, so that nothing is written for them; " +
 		"see starter verify-ledger",
 

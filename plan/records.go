@@ -12,6 +12,7 @@ import (
 const (
 	RuleDeactivations = "deactivations" // too many people would be deactivated
 	RuleUnlinkWave    = "unlink-wave"   // too many records have lost their accounts
+	RuleSecondWriter  = "second-writer" // somebody else writes to the directory
 )
 
 // RecordStats are the sums of a run over the records of one SCIM directory.
@@ -21,9 +22,10 @@ type RecordStats struct {
 	Creations     int    `json:"creations"`
 	Updates       int    `json:"updates"` // and reactivations
 	Deactivations int    `json:"deactivations"`
-	Active        int    `json:"active"`   // active records before the run
-	Window        int    `json:"window"`   // deactivations done within guard.window.days
-	Unlinked      int    `json:"unlinked"` // records that have lost their account since they were last seen with it
+	Active        int    `json:"active"`      // active records before the run
+	Window        int    `json:"window"`      // deactivations done within guard.window.days
+	Overwritten   int    `json:"overwritten"` // records that somebody else changed since they were written
+	Unlinked      int    `json:"unlinked"`    // records that have lost their account since they were last seen with it
 }
 
 // Add counts a line.
@@ -65,6 +67,10 @@ func JudgeRecords(p *policy.Policy, s RecordStats) []Verdict {
 	if s.Unlinked > p.Guard.Unlinked.People {
 		hold(RuleUnlinkWave, everything, "%d records have lost their accounts since they were last read; the limit is %d (guard.unlinked.people). Nothing is provisioned until somebody has looked at why",
 			s.Unlinked, p.Guard.Unlinked.People)
+	}
+	if s.Overwritten > p.Guard.SecondWriter.People {
+		hold(RuleSecondWriter, everything, "somebody else changed %d records since they were written; the limit is %d (guard.secondWriter.people). Nothing is provisioned until somebody has found out who writes there",
+			s.Overwritten, p.Guard.SecondWriter.People)
 	}
 	return verdicts
 }

@@ -96,6 +96,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 		Source:        policy.SourceLimit{Share: 11 * policy.Percent, Minimum: 12},
 		Deactivations: policy.DeactivationLimit{People: 15, Share: 16 * policy.Percent},
 		Unlinked:      policy.UnlinkedLimit{People: 17},
+		SecondWriter:  policy.SecondWriterLimit{People: 18},
 		Flapping:      14,
 		Settle:        policy.Duration(13 * time.Second),
 	}, p.Guard)

@@ -105,6 +105,7 @@ type Guard struct {
 	Source        SourceLimit       `json:"source"`
 	Deactivations DeactivationLimit `json:"deactivations"`
 	Unlinked      UnlinkedLimit     `json:"unlinked"`
+	SecondWriter  SecondWriterLimit `json:"secondWriter"`
 	// changes of one person in one target within window.days after which one more is held; 0: none is
 	Flapping int      `json:"flapping"`
 	Settle   Duration `json:"settle"` // how long a removal must stay true before it is written
@@ -151,6 +152,12 @@ type DeactivationLimit struct {
 // UnlinkedLimit bounds the people whose records lost their accounts since the last run. Beyond it, nothing is
 // provisioned.
 type UnlinkedLimit struct {
+	People int `json:"people"`
+}
+
+// SecondWriterLimit bounds the people whose records somebody else changed since Castellan wrote them. Beyond it,
+// nothing is provisioned.
+type SecondWriterLimit struct {
 	People int `json:"people"`
 }
 

@@ -111,9 +111,10 @@ func (r *reader) guard(g *Guard) strictyaml.Field {
 			"people": r.Number(&g.Deactivations.People, 0, maxNumber),
 			"share":  r.Value(&g.Deactivations.Share),
 		}),
-		"unlinked": section(strictyaml.Fields{"people": r.Number(&g.Unlinked.People, 0, maxNumber)}),
-		"flapping": r.Number(&g.Flapping, 0, maxNumber),
-		"settle":   r.duration(&g.Settle, 0, Duration(maxSettle)),
+		"unlinked":     section(strictyaml.Fields{"people": r.Number(&g.Unlinked.People, 0, maxNumber)}),
+		"secondWriter": section(strictyaml.Fields{"people": r.Number(&g.SecondWriter.People, 0, maxNumber)}),
+		"flapping":     r.Number(&g.Flapping, 0, maxNumber),
+		"settle":       r.duration(&g.Settle, 0, Duration(maxSettle)),
 	})
 }
 

@@ -2,6 +2,7 @@ package provisioning
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,6 +36,8 @@ const pagesInBlock = 10
 const (
 	noteFinding  = "finding"  // a finding of package identity
 	noteUnlinked = "unlinked" // a record has lost its account
+
+	noteOverwritten = "overwritten" // somebody else changed a record
 )
 
 // DecideRecords decides a block of identities and stores the plan's lines and everybody's state in the ledger. A repeat
@@ -104,6 +107,9 @@ func (d *decider) page(ctx context.Context, key string, candidates []session.Can
 		case asks && slices.ContainsFunc(rejected, func(r access.Change) bool { return sameChange(r, line) }):
 			page.Suppressed++
 		case asks:
+			if err := d.noteWriter(ctx, page.Notes, c, line); err != nil {
+				return err
+			}
 			if d.Decide.Observe {
 				line.State = access.Observed
 			}
@@ -124,6 +130,28 @@ func (d *decider) page(ctx context.Context, key string, candidates []session.Can
 		return nil
 	}
 	return d.Ledger.SetPersonStates(ctx, d.Org, d.Spec.Name, d.in.Run, states)
+}
+
+// noteWriter notes whether somebody else changed what Castellan last wrote to the record of a line.
+func (d *decider) noteWriter(ctx context.Context, notes ledger.Notes, c session.Candidate, line access.Change) error {
+	if line.Action != access.Update {
+		return nil
+	}
+	for _, person := range []string{line.Person, c.Lead.String()} {
+		last, err := d.Ledger.LastWrite(ctx, d.Org, person, line.Target)
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if session.Overwritten(last, line) {
+			notes.Add(noteFinding, string(identity.FindOverwritten))
+			notes.Add(noteOverwritten)
+		}
+		return nil
+	}
+	return nil
 }
 
 // rejected returns the changes of these people that somebody rejected.

@@ -77,7 +77,7 @@ func (j *judgement) sum(ctx context.Context) (err error) {
 	if j.notes, err = j.Ledger.Notes(ctx, j.Org, j.in.Run); err != nil {
 		return err
 	}
-	j.stats.Unlinked = j.notes.Of(noteUnlinked)
+	j.stats.Unlinked, j.stats.Overwritten = j.notes.Of(noteUnlinked), j.notes.Of(noteOverwritten)
 	counts, err := j.Ledger.PersonStateCounts(ctx, j.Org, j.Spec.Name)
 	if err != nil {
 		return err

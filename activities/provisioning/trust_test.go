@@ -277,3 +277,44 @@ func TestReadRecordsWithARefusedKey(t *testing.T) {
 	require.Contains(t, []string{session.ErrKeyRefused, session.ErrForbidden}, app.Type())
 	require.NotContains(t, err.Error(), o.Key)
 }
+
+// TestProvisioningNoticesASecondWriter: what another provider changed since Castellan wrote it is not written over by
+// itself, and nothing else is provisioned meanwhile; what the source changed is no such thing.
+func TestProvisioningNoticesASecondWriter(t *testing.T) {
+	t.Parallel()
+	o := start(t, "")
+	o.staff["e1"] = identity{address: "ana@acme.example", more: map[string]any{"title": "Agent"}}
+	o.staff["e2"] = identity{address: "bo@acme.example", more: map[string]any{"title": "Agent"}}
+	o.inStep()
+	o.staff["e1"] = identity{address: "ana@acme.example", more: map[string]any{"title": "Lead"}}
+	o.inStep()
+
+	o.patch("ana@acme.example", "title", "Boss")
+	o.staff["e2"] = identity{address: "bo@acme.example", more: map[string]any{"title": "Lead"}}
+	o.read()
+	in, verdict := o.run()
+	require.Zero(t, verdict.Open)
+	require.NotNil(t, verdict.Hold)
+	require.Contains(t, activitytest.Joined(verdict.Hold.Rules), "second-writer: somebody else changed 1 records")
+	require.Contains(t, activitytest.Joined(verdict.Findings), "overwritten")
+	require.Equal(t, "Boss", o.titleOf("ana@acme.example"))
+
+	_, err := o.Ledger.DecideHoldIn(t.Context(), "acme", ledger.LaneIdentity, verdict.Hold.Plan, ledger.Approve, "bo", "",
+		o.Clock())
+	require.NoError(t, err)
+	o.write(in, true)
+	require.Equal(t, "Lead", o.titleOf("ana@acme.example"))
+	_, verdict = o.run()
+	require.Nil(t, verdict.Hold)
+	require.Zero(t, verdict.Open)
+}
+
+// titleOf is the title in a record, as it was last read or written.
+func (o *provisioned) titleOf(address string) string {
+	o.T.Helper()
+	found, err := o.Ledger.FindRecords(o.T.Context(), "acme", o.Sim.Info().SCIMDirectoryID,
+		ledger.RecordQuery{Addresses: []string{address}})
+	require.NoError(o.T, err)
+	require.Len(o.T, found, 1)
+	return found[0].Values["title"]
+}

@@ -218,6 +218,22 @@ func Lacks(edits []access.Edit, is ledger.Record) string {
 	return ""
 }
 
+// Overwritten reports whether a record has, in an attribute that is to change now, another value than Castellan last
+// wrote there: somebody else did.
+func Overwritten(last, now access.Change) bool {
+	wrote := map[string]string{}
+	if last.Action == access.Add {
+		wrote[activeAttribute] = "true"
+	}
+	for _, e := range last.Edits {
+		wrote[e.Attribute] = e.To
+	}
+	return slices.ContainsFunc(now.Edits, func(e access.Edit) bool {
+		value, known := wrote[e.Attribute]
+		return known && e.Attribute != IdentityAttribute && !provision.Attribute(e.Attribute).Same(value, e.From)
+	})
+}
+
 // Adopted reports whether the first plan of the provision was approved: until then it binds nobody of itself
 // and writes nothing but what somebody approved.
 func (p *Provisioner) Adopted(ctx context.Context) (bool, error) {

@@ -158,7 +158,8 @@ func TestWatchSourceTouches(t *testing.T) {
 	require.Equal(t, []string{"p00", "p01", "p02", "p04"}, f.builders())
 }
 
-// TestWatchSourceHints: a source that can tell what changed is read as soon as it does, long before its next read is due.
+// TestWatchSourceHints: a source that can tell what changed is read as soon as it does, long before its next read is
+// due.
 func TestWatchSourceHints(t *testing.T) {
 	t.Parallel()
 	f := start(t)
