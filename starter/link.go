@@ -124,6 +124,10 @@ func printLink(w io.Writer, s messages.LinkState) {
 		display.Fprintf(w, "  %d %s\n", c.Count, c.State)
 	}
 	display.Fprintf(w, "  %d managed accounts have no record\n", s.Gap)
+	if len(s.Counts) == 0 {
+		display.Fprintln(w, "  nobody of the provision's sources has an account without a record")
+		return
+	}
 	for _, one := range s.Surprise {
 		display.Fprintf(w, "  stopped: %s\n", one)
 	}
