@@ -2,10 +2,13 @@ package campaign
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
+	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/simulator/idp"
 )
 
@@ -44,6 +47,7 @@ func (w *provisionedOrg) day(ctx context.Context, random *rand.Rand) error {
 			}
 		}
 	}
+	w.awaitRead(ctx)
 	if random.IntN(5) == 0 {
 		w.editScope(ctx)
 	}
@@ -52,6 +56,29 @@ func (w *provisionedOrg) day(ctx context.Context, random *rand.Rand) error {
 		return w.restart()
 	}
 	return nil
+}
+
+// awaitRead waits until the identity provider has been read again, if it leaves people out: only what several reads say
+// could do harm.
+func (w *provisionedOrg) awaitRead(ctx context.Context) {
+	if !strings.Contains(w.spoilt, "short") {
+		return
+	}
+	reads := func() (n int) {
+		for _, call := range w.idp.Calls() {
+			if call == "GET /api/v1/groups" { // the last list of a read
+				n++
+			}
+		}
+		return n
+	}
+	before := reads()
+	_ = stack.Eventually(ctx, 8*time.Second, func() error {
+		if reads() == before {
+			return errors.New("it was not read")
+		}
+		return nil
+	})
 }
 
 // hire adds somebody to the identity provider, under a new key.

@@ -90,6 +90,11 @@ func newProvisioned(ctx context.Context, s *stack.Stack) (orgModel, error) {
 		w.hire(&human{address: name(n) + "@acme.example", first: "Person", last: fmt.Sprint("No", n),
 			title: titles[random.IntN(len(titles))], department: departments[random.IntN(len(departments))]})
 	}
+	for _, h := range w.people {
+		for i := range h.due {
+			h.due[i].from = time.Time{} // before the test
+		}
+	}
 	return w, w.restart()
 }
 
