@@ -54,15 +54,15 @@ func LinkByAddress(candidates []Candidate, people []access.Person, may func(sour
 		switch {
 		case len(at[p]) > 1 || len(having) > 1:
 			findings = append(findings, access.Finding{Rule: "link-ambiguous", Subject: one.Address, Detail: fmt.Sprintf(
-				"the address fits %s and %s: nobody is linked; correct the address in the source, or link by account id",
+				"%s and %s have the address: none is linked; correct the address in the source, or link by account id",
 				keysOf(at[p]), accountsOf(having))})
 		case bound >= 0:
 			findings = append(findings, access.Finding{Rule: "link-taken", Subject: one.Address, Detail: fmt.Sprintf(
-				"%s has the address of account %s, which is %s already: a new key under an old address is a new person until somebody says otherwise",
+				"%s has the address of account %s, which is already linked to %s: a new key with a known address is a new person until someone decides otherwise",
 				one.Ref, person.ID, Ref{p.source, person.Identities[bound].Key})})
 		case !may(p.source, person):
 			findings = append(findings, access.Finding{Rule: "link-unverified", Subject: one.Address, Detail: fmt.Sprintf(
-				"%s could be account %s, but the organization has not verified the address's domain: list it in organization.domains, or write link: any for source %s",
+				"%s has the address of account %s, but the organization has not verified its domain: list it in organization.domains, or write link: any for source %s",
 				one.Ref, person.ID, p.source)})
 		default:
 			links = append(links, Link{one.Ref, AccountID(person.ID), person.Email})

@@ -75,26 +75,26 @@ const (
 
 // explanations are what the findings and holds mean to people, and what to do.
 var explanations = map[string]string{
-	string(FindDuplicate):  "several records or identities may be theirs; correct one, or bind by id",
-	string(FindNoAddress):  "the source says no address, so that no record can be made",
-	string(FindUnclaimed):  "their new address is of a domain that the organization has not verified: the account would be lost. Claim the domain, or correct the address",
-	string(FindExternal):   "they are from outside, and any change of their record may unlink it; the policy says external.update: never",
-	string(FindUnmanaged):  "they left, and their account is not managed: suspend them in the organization",
-	string(FindKept):       "they left, and the policy protects them: decide by hand",
-	string(FindAttribute):  "an attribute cannot be made of what the source says; see provision.attributes",
-	string(FindLeaver):     "they left, and the policy only reports it",
-	string(FindUnlinked):   "their record was linked to an account and is not any more",
-	string(FindDisagree):   "one source says that they are enabled, another that they are not; the one that comes first is followed",
-	string(FindNewAccount): "their record is linked to another account than before",
-	string(FindUnexplained): "the ledger's chain does not explain what they are bound to, so that nothing is written for them; " +
+	string(FindDuplicate):  "several records or identities may be one person's; correct one, or bind by id",
+	string(FindNoAddress):  "they have no address in the source, so no record can be created",
+	string(FindUnclaimed):  "their new address is in a domain that the organization has not verified: the record would lose its account. Verify the domain, or correct the address",
+	string(FindExternal):   "they are external, and the policy does not link or change them (provision.external): any change of their record may unlink it",
+	string(FindUnmanaged):  "they left, but the organization does not manage their account: suspend them in the organization",
+	string(FindKept):       "they left, but the policy protects them: deactivate them yourself if they should be",
+	string(FindAttribute):  "the value of an attribute cannot be computed from the source's data; see provision.attributes",
+	string(FindLeaver):     "they left, and the policy only reports that (provision.leavers)",
+	string(FindUnlinked):   "their record was linked to an account and no longer is",
+	string(FindDisagree):   "they are enabled in one source and disabled in another; the one that the policy lists first is followed",
+	string(FindNewAccount): "their record is linked to a different account than before",
+	string(FindUnexplained): "the ledger's chain does not explain what they are bound to, so nothing is written for them; " +
 		"see starter verify-ledger",
 
-	string(HoldRebind):       "a known address came under a new key, or somebody else deleted the record",
-	string(HoldEmailChange):  "the address changes by which record and account are linked",
-	string(HoldScopeChange):  "they are outside the scope that the policy states",
-	string(HoldExternalLink): "they are from outside and would be linked for the first time",
-	string(HoldExternal):     "they are from outside, and a change of their record may unlink it",
-	string(HoldAdopt):        "they left, and their record was found by its address alone",
+	string(HoldRebind):       "a known address appeared under a new key, or the record was deleted, and not by Castellan",
+	string(HoldEmailChange):  "the address that links record and account would change",
+	string(HoldScopeChange):  "they are outside the policy's scope",
+	string(HoldExternalLink): "they are external and would be linked for the first time",
+	string(HoldExternal):     "they are external, and any change of their record may unlink it",
+	string(HoldAdopt):        "they left, but their record was found by its address alone",
 }
 
 // Explain returns what a finding means, and what to do.
@@ -149,7 +149,7 @@ func (p Provision) Resolve(person Person, now time.Time) Decision {
 	switch {
 	case person.Unexplained:
 		d.Presence = Unknown
-		d.note(FindUnexplained, "what "+lead.Ref.String()+" is bound to was changed past Castellan")
+		d.note(FindUnexplained, "what "+lead.Ref.String()+" is bound to was changed in the ledger, and not by Castellan")
 	case d.State == Duplicate || presence == Enabled && person.Taken:
 		d.State = Duplicate
 		d.note(FindDuplicate, duplicateDetail(m, wanted))
@@ -211,7 +211,7 @@ func (p Provision) create(d *Decision, m Match, person Person, wanted Values) {
 		case provision.Ask:
 			d.hold(HoldExternalLink)
 		default:
-			d.note(FindExternal, wanted[provision.Email]+" is from outside, and the policy links nobody from outside")
+			d.note(FindExternal, wanted[provision.Email]+" is external, and the policy says external.link: never")
 			return
 		}
 	}
@@ -240,8 +240,8 @@ func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 	if moved {
 		d.hold(HoldEmailChange)
 		if p.own(m.Record.Address()) && !p.own(wanted[provision.Email]) {
-			d.keep(FindUnclaimed, fmt.Sprintf("%s would move to %s, whose domain the organization has not verified: the "+
-				"account would be lost", m.Record.Address(), wanted[provision.Email]))
+			d.keep(FindUnclaimed, fmt.Sprintf("%s would change to %s, whose domain the organization has not verified: "+
+				"the record would lose its account", m.Record.Address(), wanted[provision.Email]))
 			return
 		}
 	}
@@ -251,7 +251,7 @@ func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 		case provision.Ask:
 			d.hold(HoldExternal)
 		default:
-			d.keep(FindExternal, "the record of "+m.Record.Address()+", who is from outside, would change: "+
+			d.keep(FindExternal, "the record of "+m.Record.Address()+", who is external, would change: "+
 				describe(d.Edits)+"; any change may unlink it")
 		}
 	}
@@ -265,12 +265,12 @@ func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now
 		return
 	}
 	if p.Kept != nil && p.Kept(m.Record.Account, m.Record.Address()) {
-		d.note(FindKept, m.Record.Address()+" left and is protected: decide by hand")
+		d.note(FindKept, m.Record.Address()+" left, but the policy protects them: deactivate them yourself if they should be")
 		return
 	}
 	account := accountOf(person.Accounts, m.Record.Account)
 	if account != nil && account.Managed != nil && !*account.Managed {
-		d.note(FindUnmanaged, m.Record.Address()+"'s account is not managed: suspend the person in the organization")
+		d.note(FindUnmanaged, m.Record.Address()+"'s account is not managed by the organization: suspend the person there")
 		return
 	}
 	d.Action = Disable
@@ -309,10 +309,10 @@ func (d *Decision) noteLink(m Match, bindings []Binding) {
 		switch {
 		case b.Record != m.Record.ID || b.Account == "":
 		case m.Record.Account == "":
-			d.note(FindUnlinked, fmt.Sprintf("record %s was linked to account %s and is not any more", b.Record, b.Account))
+			d.note(FindUnlinked, fmt.Sprintf("record %s was linked to account %s and no longer is", b.Record, b.Account))
 			return
 		case m.Record.Account != b.Account:
-			d.note(FindNewAccount, fmt.Sprintf("record %s was linked to account %s and is now to %s", b.Record, b.Account,
+			d.note(FindNewAccount, fmt.Sprintf("record %s was linked to account %s and is now linked to %s", b.Record, b.Account,
 				m.Record.Account))
 			return
 		}

@@ -55,7 +55,7 @@ type BindingConflict struct {
 func (e *BoundError) Error() string {
 	c := e.Conflicts[0]
 	text := fmt.Sprintf("%s cannot be bound to %s: %s is bound to %s", c.Wanted.Ref(), c.Wanted.bound(), c.Other.Ref(),
-		cmp.Or(c.Other.bound(), "something that is not there any more"))
+		cmp.Or(c.Other.bound(), "something that no longer exists"))
 	if c.Other.Unexplained {
 		text += ", and the chain does not explain that"
 	}

@@ -67,7 +67,7 @@ func (s *session) grants() *cobra.Command {
 	c.Flags().StringVar(&target, "target", "", "only of this target")
 	c.Flags().BoolVar(&in.Open, "open", false, "only those that are not over and done")
 	c.Flags().IntVar(&in.Limit, "limit", 50, "grants at most; 0: all of them")
-	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
 	c.Flags().BoolVar(&hours, "hours", false, "sum up the hours of privilege instead")
 	c.Flags().StringVar(&since, "since", "",
 		"with --hours: from this day or instant on, for example 2026-01-01; twelve months otherwise")

@@ -277,7 +277,7 @@ func (s *session) reviewList() *cobra.Command {
 	}
 	c.Flags().StringVar(&in.Campaign, "campaign", "", "only of this campaign")
 	c.Flags().IntVar(&in.Limit, "limit", 20, "reviews at most; 0: all of them")
-	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
 	return c
 }
 

@@ -43,7 +43,7 @@ func (s *session) reviewShow() *cobra.Command {
 	c.Flags().StringVar(&target, "target", "", "only this target")
 	c.Flags().StringSliceVar(&in.States, "outcome", nil, "only items with these outcomes, for example held or refused")
 	c.Flags().IntVar(&in.Limit, "limit", 50, "items at most; 0: all of them")
-	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
 	return c
 }
 

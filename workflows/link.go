@@ -68,15 +68,15 @@ func Link(ctx workflow.Context, raw converter.RawValue) (messages.LinkState, err
 func checkLink(in messages.LinkInput, batch string) error {
 	switch {
 	case in.Provision == "":
-		return kit.Refuse("provision is missing: name the one of the policy whose directory gets the records")
+		return kit.Refuse("provision is missing: name the policy's provision whose directory gets the records")
 	case in.By == "":
-		return kit.Refuse("by is missing: say who asks for it")
+		return kit.Refuse("by is missing: say who requests it")
 	case messages.CheckBatch(batch) != nil:
 		return kit.Refuse("%v", messages.CheckBatch(batch))
 	case len(in.People) > messages.MostLinks, in.Most > messages.MostLinks:
-		return kit.Refuse("a batch has at most %d people: make several", messages.MostLinks)
+		return kit.Refuse("a batch has at most %d people: split it into several", messages.MostLinks)
 	case in.Most < 0, in.Wave < 0, in.Wave > messages.MostLinkWave:
-		return kit.Refuse("most is at least 1, and wave from 1 to %d; both may be left out", messages.MostLinkWave)
+		return kit.Refuse("most must be at least 1, and wave between 1 and %d; both may be left out", messages.MostLinkWave)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (k *linkBatch) reject(ctx workflow.Context, in messages.DecisionInput) (mes
 // decide records a decision on the preview.
 func (k *linkBatch) decide(ctx workflow.Context, decision, state string, in messages.DecisionInput) error {
 	if k.deciding {
-		return kit.Refuse("somebody is deciding just now; look again in a moment")
+		return kit.Refuse("another decision is being recorded; look again in a moment")
 	}
 	k.deciding = true
 	defer func() { k.deciding = false }()

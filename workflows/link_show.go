@@ -29,11 +29,11 @@ func (k *linkBatch) details() string {
 			k.Problem.Tries, instant(k.Problem.Retry), k.Problem.Message)
 	}
 	if len(k.Surprise) > 0 {
-		page.Line("**Stopped:** nobody further is linked.\n")
+		page.Line("**Stopped:** no one else is linked.\n")
 		for _, s := range k.Surprise {
 			page.Line("- %s", s)
 		}
-		page.Line("\nLook into it; then start the batch again: whoever is linked already stays so.\n")
+		page.Line("\nFind out why, then start the batch again: people who are linked already are left as they are.\n")
 	}
 	if k.ReadOnly != "" {
 		page.Line("**A preview only:** nothing is linked, since %s.\n", k.ReadOnly)
@@ -43,7 +43,7 @@ func (k *linkBatch) details() string {
 	}
 	page.Line("- people: %s", describeStates(k.Counts))
 	page.Line("- managed accounts without a record: %d", k.Gap)
-	page.Line("\nWho they are, what is kept and what is overwritten: %s\n",
+	page.Line("\nThe people, what is kept and what is overwritten: %s\n",
 		display.Starter("links", k.Org, k.Batch))
 	if k.Hold != nil {
 		page.Line("### Waits for a decision\n")

@@ -50,7 +50,7 @@ func TestTemporaryGrantBadSignals(t *testing.T) {
 		"nobody approves":   {messages.Approve, `{"request":"g1"}`, "by is missing"},
 		"nobody denies":     {messages.Deny, `{}`, "by is missing"},
 		"an unknown field":  {messages.Approve, `{"by":"carol@acme.example","plan":"x"}`, "plan"},
-		"no JSON object":    {messages.Approve, `"carol"`, "not what is needed"},
+		"no JSON object":    {messages.Approve, `"carol"`, "input is not valid"},
 		"no approver":       {messages.Approve, `{"by":"eve@acme.example"}`, "only the approvers"},
 		"no time":           {messages.Extend, `{"requestedBy":"eve@acme.example"}`, "duration is missing"},
 		"a time of no kind": {messages.Extend, `{"requestedBy":"eve@acme.example","duration":"soon"}`, "soon"},

@@ -233,7 +233,7 @@ grants:
 	}, "may take it without approval")
 
 	found := activitytest.Joined(o.Admitted(o.PolicyText(text)))
-	require.Contains(t, found, "name-found zed@example.com: led to nobody in the policy in force; by this one it means account "+o.AccountID("gil"))
+	require.Contains(t, found, "name-found zed@example.com: matched no account in the policy in force; in this one it means account "+o.AccountID("gil"))
 	require.NotContains(t, found, "name-unknown")
 	require.Equal(t, access.GrantGranted,
 		activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in).Grants[0].State)

@@ -62,7 +62,7 @@ func (a *Activities) PickLinks(ctx context.Context, in PickLinksInput) (PickLink
 		return PickLinksResult{}, err
 	}
 	result := PickLinksResult{Policy: s.Current, People: len(refs), ReadOnly: picker.readOnly()}
-	trigger := strings.TrimSpace("batch of links " + in.Batch + " " + in.Note)
+	trigger := strings.TrimSpace("link batch " + in.Batch + " " + in.Note)
 	if err := s.Ledger.BeginRun(ctx, ledger.Run{Org: in.Org, ID: in.Run, Trigger: trigger,
 		Scope: messages.ScopeProvision, Policy: s.Current, By: in.By, State: messages.RunReading,
 		Started: in.Started}); err != nil {
@@ -226,7 +226,7 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 		k := &links[i]
 		d, known := decisions[k.Ref()]
 		if !known {
-			k.Outcome, k.Detail = messages.LinkNot, "no source of the provision knows them any more"
+			k.Outcome, k.Detail = messages.LinkNot, "they are no longer in any source of the provision"
 			continue
 		}
 		v.person(k, of[k.Ref()], d)
@@ -235,7 +235,7 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 		}
 		line, _ := v.Line(of[k.Ref()], d)
 		if begun[line.Person] {
-			k.Outcome, k.Detail = messages.LinkNot, "the same account is in the batch by another identity"
+			k.Outcome, k.Detail = messages.LinkNot, "the same account is already in the batch, with another identity"
 			continue
 		}
 		begun[line.Person] = true
@@ -272,10 +272,10 @@ func (v *linkPreview) person(k *ledger.Link, c session.Candidate, d identity.Dec
 	case d.Record != "" && d.Account != "":
 		k.Outcome, k.Detail = messages.LinkAlready, ""
 	case d.Record != "":
-		not("record %s has no account: nothing written to it would link it; see the vendor's procedure for accounts that "+
+		not("record %s has no account, and writing to it would not link one; see Atlassian's procedure for accounts that "+
 			"lost their link", d.Record)
 	case d.Presence != identity.Enabled:
-		not("the source says that they are %s", d.Presence)
+		not("they are %s in the source", d.Presence)
 	case d.Action != identity.Create:
 		var why []string
 		for _, n := range d.Notes {
@@ -283,7 +283,7 @@ func (v *linkPreview) person(k *ledger.Link, c session.Candidate, d identity.Dec
 		}
 		not("%s", strings.Join(why, "; "))
 	case d.Account == "":
-		not("there is no account of theirs: the provision makes record and account")
+		not("they have no account: the provision creates record and account")
 	default:
 		if _, known := v.accounts[k.Account]; !known {
 			not("the directory does not show account %s now", k.Account)

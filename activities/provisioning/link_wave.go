@@ -65,7 +65,7 @@ func (a *Activities) JudgeLinks(ctx context.Context, in JudgeLinksInput) (JudgeL
 	for _, rule := range session.SortedKeys(rules) {
 		detail := identity.Hold(rule).Explain()
 		if rule == ruleLink {
-			detail = "they have an account and no record, and would be linked"
+			detail = "they have an account but no record, and would be linked"
 		}
 		hold.Rules = append(hold.Rules, ledger.HoldRule{Rule: rule, Scope: "provision " + in.Provision,
 			Detail: fmt.Sprintf("%d people: %s", rules[rule], detail)})
@@ -208,7 +208,7 @@ func (w *waveCheck) person(ctx context.Context, k *ledger.Link) error {
 		w.result.Open++
 		return nil
 	case line.State == access.Superseded && record.Account == k.Account && record.Account != "":
-		k.Outcome, k.Detail = messages.LinkAlready, "another run linked them meanwhile"
+		k.Outcome, k.Detail = messages.LinkAlready, "another run has linked them in the meantime"
 	case line.State == access.Superseded:
 		k.Outcome, k.Detail = messages.LinkLeft, bounded(line.Answer)
 		return nil
@@ -273,7 +273,7 @@ func (w *waveCheck) recordOf(ctx context.Context, k ledger.Link) (ledger.Record,
 // differs says how an account is not as the preview shows it; "": it is.
 func (w *waveCheck) differs(ctx context.Context, k ledger.Link, record ledger.Record) (string, error) {
 	if record.Account != k.Account {
-		return fmt.Sprintf("record %s is linked to account %s, and not to %s", record.ID, record.Account, k.Account), nil
+		return fmt.Sprintf("record %s is linked to account %s, not to %s", record.ID, record.Account, k.Account), nil
 	}
 	var before messages.LinkBefore
 	if err := json.Unmarshal(k.Shown, &before); err != nil {
@@ -352,7 +352,7 @@ func (a *Activities) EndLinks(ctx context.Context, in EndLinksInput) (EndLinksRe
 	if err := l.CloseHoldIn(ctx, in.Org, ledger.LaneOfBatch(in.Batch), "the batch has ended: "+in.State); err != nil {
 		return EndLinksResult{}, err
 	}
-	why := "the batch of links ended before: " + in.State
+	why := "the link batch ended before: " + in.State
 	left := ledger.Filter{States: []access.ChangeState{access.Held, access.Planned}, Limit: session.LinesAtOnce}
 	for more := true; more; {
 		lines, err := l.Lines(ctx, in.Org, in.Run, left)

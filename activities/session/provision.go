@@ -43,7 +43,7 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 		return nil, err
 	}
 	if !known {
-		return nil, NonRetryable(ErrUnknown, fmt.Errorf("organization %s was not verified under its policy yet: provisioning begins after that", s.Org))
+		return nil, NonRetryable(ErrUnknown, fmt.Errorf("organization %s has not been verified under its policy yet; provisioning starts after that", s.Org))
 	}
 	b := s.Bound(outline)
 	if p.Decide, err = identity.New(*p.Spec, b.VerifiedDomain,
@@ -179,7 +179,7 @@ func WrapSCIMError(tried string, err error) error {
 	case errors.Is(err, scim.ErrUnauthorized):
 		return NonRetryable(ErrKeyRefused, say("Atlassian refused the SCIM directory's key: it is wrong, expired or revoked, or the subscription lapsed; make a new one and put it where the policy's directory.key points"))
 	case errors.Is(err, scim.ErrForbidden):
-		return NonRetryable(ErrForbidden, say("the SCIM directory's key may not do this; check directory.id, and whether the organization's subscription to Atlassian Guard is in force"))
+		return NonRetryable(ErrForbidden, say("the SCIM directory's key is not permitted to do this; check directory.id, and whether the organization's subscription to Atlassian Guard is in force"))
 	}
 	return WrapAPIError(tried, err)
 }

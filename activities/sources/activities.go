@@ -39,7 +39,7 @@ func (a *Activities) AcceptSource(ctx context.Context, in AcceptInput) (accepted
 		}
 		if lacks != in.Lacks {
 			return false, session.NonRetryable(session.ErrNotOpen,
-				fmt.Errorf("what source %s lacks is not %s any more, but %s: look at the status again before you accept it",
+				fmt.Errorf("what is missing from source %s is no longer %s, but %s: look at the status again before you accept it",
 					in.Source, in.Lacks, lacks))
 		}
 	}

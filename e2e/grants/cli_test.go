@@ -292,8 +292,8 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 
 	t.Log("signals with bad input are recorded, and change nothing")
 	for _, bad := range []struct{ name, input, why string }{
-		{messages.Approve, `"yes"`, "the input is not what is needed"},
-		{messages.Approve, `{"by":7}`, "the input is not what is needed"},
+		{messages.Approve, `"yes"`, "the input is not valid"},
+		{messages.Approve, `{"by":7}`, "the input is not valid"},
 		{messages.Approve, `{"request":"r1","by":"ana@example.com","force":true}`, "force"},
 		{messages.Approve, `{"request":"r1"}`, "by is missing"},
 		{messages.Approve, `{"request":"r7","by":"ana@example.com"}`, "r7"},
