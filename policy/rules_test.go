@@ -357,7 +357,7 @@ func TestRulesNeverGuess(t *testing.T) {
 		"a group that is not there says nothing of anybody")
 	require.Equal(t, unknown, ask(empty, person("a@acme.example"))["outside"], "no domain was read")
 	require.Contains(t, findings, access.Finding{Rule: "rule-group-unknown", Subject: "sales", Blocks: true,
-		Detail: "rule not sales asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered"})
+		Detail: "rule not sales asks about a group that does not exist; correct the name, or create the group. Until then the rule cannot be evaluated"})
 
 	o = outline()
 	o.Domains = []string{"other.example"}

@@ -107,7 +107,7 @@ func TestApply(t *testing.T) {
 		"no verdict": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Verdict = "perhaps" }),
 			refused: "is no verdict"},
 		"stale": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Version = &stale }),
-			refused: "more was said of it"},
+			refused: "since you saw it"},
 		"as seen": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Version = &seen }), verdict: keep,
 			spoke: 2},
 		"under a former name": {item: item(said(2, "carol@acme.example", remove)), asked: carol,
@@ -124,7 +124,7 @@ func TestApply(t *testing.T) {
 		"handed on":                       {item: item(), asked: carol, word: handOn("id-dan")},
 		"handed to nobody":                {item: item(), asked: carol, word: handOn(""), refused: "to whom"},
 		"handed on after it was decided":  {item: item(), asked: spoke, word: handOn("id-dan"), refused: "reopen it first"},
-		"handed to whom it is about":      {item: item(), asked: carol, word: handOn("id-paul"), refused: "the very person"},
+		"handed to whom it is about":      {item: item(), asked: carol, word: handOn("id-paul"), refused: "would be delegated"},
 		"handed to oneself":               {item: item(), asked: carol, word: handOn("ID-CAROL"), repeated: true},
 		"a comment says nothing of these": {item: settled, asked: carol, word: as(func(w *review.Action) { w.Kind = access.EventCommented })},
 	} {

@@ -291,7 +291,7 @@ func TestLinkSurvivesTrouble(t *testing.T) {
 	for says, change := range map[string]func(*linkTest){
 		"provision is missing": func(l *linkTest) { l.input.Provision = "" },
 		"by is missing":        func(l *linkTest) { l.input.By = "" },
-		"wave between 1":          func(l *linkTest) { l.input.Wave = 201 },
+		"wave between 1":       func(l *linkTest) { l.input.Wave = 201 },
 		"must be link:":        func(l *linkTest) { l.id = "pilot" },
 		"the batch":            func(l *linkTest) { l.id = messages.LinkID(org, "two words") },
 	} {

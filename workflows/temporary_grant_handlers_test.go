@@ -56,7 +56,7 @@ func TestTemporaryGrantBadSignals(t *testing.T) {
 		"a time of no kind": {messages.Extend, `{"requestedBy":"eve@acme.example","duration":"soon"}`, "soon"},
 		"nobody extends":    {messages.Extend, `{"duration":"1h"}`, "requestedBy is missing"},
 		"nothing to extend": {messages.Extend, `{"duration":"1h","requestedBy":"eve@acme.example"}`,
-			"no grant that could be prolonged"},
+			"that could be extended"},
 		"nobody ends it": {messages.Revoke, `{"reason":"done"}`, "requestedBy is missing"},
 		"another target": {messages.Revoke, `{"target":"group:x","requestedBy":"bo@acme.example"}`,
 			"this workflow is about"},

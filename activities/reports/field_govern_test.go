@@ -183,7 +183,7 @@ func TestFieldE20(t *testing.T) {
 			`{name: all, mode: enforce, when: in("idp-finance"), give: ["group:everything"]}`))
 	o.Verify()
 	o.Verify()
-	require.Contains(t, o.Findings()["too-many-holders role:org-admin"], "3 people hold it; the policy wants at most 2")
+	require.Contains(t, o.Findings()["too-many-holders role:org-admin"], "3 people hold it; the policy allows at most 2")
 	r := o.Govern()
 	rows := activitytest.Found(t, r, "broad-access")
 	require.Contains(t, rows, "group:everything | opens several apps at once | confluence/acme, jira-software/acme")
