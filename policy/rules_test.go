@@ -246,7 +246,7 @@ func TestRulesTakeTime(t *testing.T) {
 	who.Email = ""
 	a, wants = resolve(noon.Add(9*day), mark)
 	require.Equal(t, policy.VerdictUnknown, a.Verdict)
-	require.Contains(t, a.Why, "not known whether the person is from outside")
+	require.Contains(t, a.Why, "not known whether the person is external")
 	require.Equal(t, noon, a.Since, "what cannot be told keeps its time")
 	require.NotEmpty(t, wants[0].Barred)
 }

@@ -103,7 +103,7 @@ func (w Action) decide(i access.Item, asked Assigned) Result {
 	case at >= 0 && i.Said[at].Verdict == one.Verdict && (one.Comment == "" || one.Comment == i.Said[at].Comment):
 		return Result{Repeated: true}
 	case one.Verdict != access.VerdictKeep && one.Verdict != access.VerdictRemove:
-		return Result{Refused: fmt.Sprintf("%q is no verdict: write keep or remove", one.Verdict)}
+		return Result{Refused: fmt.Sprintf("%q is not a verdict: write keep or remove", one.Verdict)}
 	case w.Version != nil && *w.Version != i.Version:
 		return Result{Refused: "it was decided or commented on since you saw it; look at it again"}
 	}

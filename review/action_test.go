@@ -105,7 +105,7 @@ func TestApply(t *testing.T) {
 		"a reason to add": {item: item(said(2, "id-carol", keep)), asked: spoke,
 			word: as(func(w *review.Action) { w.Comment = "still needed" }), verdict: keep, spoke: 2},
 		"no verdict": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Verdict = "perhaps" }),
-			refused: "is no verdict"},
+			refused: "is not a verdict"},
 		"stale": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Version = &stale }),
 			refused: "since you saw it"},
 		"as seen": {item: item(), asked: carol, word: as(func(w *review.Action) { w.Version = &seen }), verdict: keep,

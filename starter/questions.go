@@ -257,7 +257,7 @@ func (s *session) runs() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 20, "runs at most")
+	c.Flags().IntVar(&limit, "limit", 20, "the most runs to list")
 	return c
 }
 

@@ -360,7 +360,7 @@ func (a *Activities) reviewItems(ctx context.Context, in messages.ReportInput, a
 	}
 	if in.After != "" {
 		if filter.After, err = strconv.Atoi(in.After); err != nil {
-			return session.NonRetryable(session.ErrUnknown, fmt.Errorf("%q is no item's number", in.After))
+			return session.NonRetryable(session.ErrUnknown, fmt.Errorf("%q is not an item's number", in.After))
 		}
 	}
 	for _, state := range in.States {

@@ -111,7 +111,7 @@ func risk(i *access.Item, now time.Time) (int, []string) {
 	if i.External == nil {
 		add(5, "")
 	} else if *i.External {
-		add(20, "from outside")
+		add(20, "external")
 	}
 	if len(i.Reasons) == 0 && i.Target != access.Directory {
 		add(15, "nothing in the policy explains it")

@@ -226,7 +226,7 @@ func TestSilenceMeansWhatTheTargetSays(t *testing.T) {
 	r.close()
 	require.Equal(t, access.OutcomeUndecided, r.outcomes()["paul group:partner-wiki"])
 	require.Equal(t, access.OutcomeOpen, r.outcomes()["pia group:internal-wiki"],
-		"from outside, and nothing explains it")
+		"external, and nothing explains it")
 	require.Equal(t, access.OutcomeUndecided, r.outcomes()["dan group:internal-wiki"],
 		"nothing is recommended: some of his peers hold it")
 	require.Equal(t, access.OutcomeKept, r.outcomes()["kim group:builders"])
