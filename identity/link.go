@@ -8,25 +8,25 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Candidate is an identity that is nobody's account yet, and the address by which it may be linked.
+// Candidate is an identity that is not linked to an account yet, with the address by which it may be linked.
 type Candidate struct {
 	Ref
 	Address string
 }
 
-// Link says that an identity is somebody's account. It was found by the address, and holds whatever becomes of that.
+// Link links an identity to an account. It was found by the address, and stays whatever becomes of the address.
 type Link struct {
 	Ref
 	Account AccountID
 	Address string
 }
 
-// LinkByAddress decides which accounts identities are, once and by their addresses. people are those who have one of
-// the addresses, with the identities that they are bound to. may reports whether somebody's address proves enough for a
-// source.
+// LinkByAddress decides to which accounts identities are linked, once and by their addresses. people are those who have
+// one of the addresses, with the identities that they are linked to. may reports whether a person's address is proof
+// enough for a source.
 //
-// Nobody becomes two identities of one source, and no identity two accounts: where an address fits several, a finding
-// says so and a person decides.
+// No account is linked to two identities of one source, and no identity to two accounts: where several have an address,
+// a finding says so and a person decides.
 func LinkByAddress(candidates []Candidate, people []access.Person, may func(source string, p access.Person) bool) (
 	links []Link, findings []access.Finding) {
 	type place struct{ source, address string }

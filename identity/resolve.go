@@ -10,14 +10,14 @@ import (
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
-// Person is all that is known of one person.
+// Person is all that is known about one person.
 type Person struct {
-	Identities []Identity // every one that ever claimed the person, in the order of Provision.Sources
-	Records    []Record   // those bound to the identities, and those of their external ids and address
+	Identities []Identity // every one that was ever the person's, in the order of Provision.Sources
+	Records    []Record   // those bound to the identities, and those with their external ids and address
 	Bindings   []Binding  // of the identities, and of the records
 	Accounts   []Account  // those that the records are linked to, and that of the wanted address
 	Taken      bool       // another enabled identity has the same wanted address
-	// Unexplained: the ledger's chain does not explain what an identity or a record is bound to. Nothing is decided.
+	// Unexplained reports that the ledger's chain does not explain a binding. Nothing is decided then.
 	Unexplained bool
 }
 
@@ -26,7 +26,7 @@ type Action string
 
 // The actions.
 const (
-	Keep       Action = "keep" // nothing is to do
+	Keep       Action = "keep" // nothing to do
 	Create     Action = "create"
 	Update     Action = "update"
 	Disable    Action = "deactivate"
@@ -40,36 +40,36 @@ type Edit struct {
 	To        string              `json:"to"`
 }
 
-// Hold is why a change waits for somebody's approval.
+// Hold is why a change waits for approval.
 type Hold string
 
-// The reasons to hold a change of one person, whatever the numbers are.
+// The reasons to hold a change of one person, regardless of how many changes there are.
 const (
-	HoldRebind       Hold = "rebind"        // a known address under a new key, or a record that somebody else deleted
+	HoldRebind       Hold = "rebind"        // a known address under a new key, or the record was deleted by others
 	HoldEmailChange  Hold = "email-change"  // the address that links record and account changes
-	HoldScopeChange  Hold = "scope-change"  // the person is outside the scope that the policy states
-	HoldExternalLink Hold = "external-link" // the first link of somebody from outside
-	HoldExternal     Hold = "external"      // a change of the record of somebody from outside may unlink it
+	HoldScopeChange  Hold = "scope-change"  // the person is outside the policy's scope
+	HoldExternalLink Hold = "external-link" // the first link of an external person
+	HoldExternal     Hold = "external"      // a change of an external person's record may unlink it
 	HoldAdopt        Hold = "adopt"         // a leaver whose record was found by the address and never bound
 )
 
-// Finding is what keeps a person from being served, by a stable key.
+// Finding is the key of something about a person that people should know. The keys are stable.
 type Finding string
 
 // The findings.
 const (
-	FindDuplicate  Finding = "duplicate"         // several records or identities: nobody can tell which one it is
-	FindNoAddress  Finding = "no-address"        // the source says no address
-	FindUnclaimed  Finding = "unclaimed-domain"  // the new address is of a domain that is not verified
-	FindExternal   Finding = "external-changed"  // somebody from outside would change; the policy says never
+	FindDuplicate  Finding = "duplicate"         // several records or identities may be the person's
+	FindNoAddress  Finding = "no-address"        // the person has no address in the source
+	FindUnclaimed  Finding = "unclaimed-domain"  // the new address is in a domain that is not verified
+	FindExternal   Finding = "external-changed"  // an external person would be linked or changed; the policy says never
 	FindUnmanaged  Finding = "cannot-deactivate" // the account is not managed: it can only be suspended
 	FindKept       Finding = "kept"              // a leaver whom the policy protects
-	FindAttribute  Finding = "attribute"         // an attribute cannot be made of what the source says
-	FindLeaver     Finding = "leaver"            // left, and the policy says to report it
+	FindAttribute  Finding = "attribute"         // an attribute cannot be computed from the source's data
+	FindLeaver     Finding = "leaver"            // left, and the policy only reports that
 	FindUnlinked   Finding = "unlinked"          // the record lost its account
 	FindDisagree   Finding = "sources-disagree"  // one source says enabled, another disabled; the first is followed
 	FindNewAccount Finding = "relinked"          // the record is linked to another account than before
-	// FindUnexplained: a binding was changed past Castellan
+	// FindUnexplained: a binding was changed in the ledger, and not by Castellan.
 	FindUnexplained Finding = "identity-unexplained"
 )
 
@@ -166,8 +166,9 @@ func (p Provision) Resolve(person Person, now time.Time) Decision {
 	return d
 }
 
-// presence is what the identities say together, and the one that decides. The first source that knows the person wins;
-// somebody is gone only when gone from all, and unknown as long as one of them may know.
+// presence returns the presence that follows from all identities, and the identity that decides it. The first source
+// that has the person wins; a person is gone only when gone from all, and unknown as long as one of them may have the
+// person.
 func (p Provision) presence(identities []Identity) (lead Identity, _ Presence, disagree bool) {
 	if len(identities) == 0 {
 		return Identity{}, Unknown, false
@@ -199,7 +200,7 @@ func (p Provision) presence(identities []Identity) (lead Identity, _ Presence, d
 	return lead, lead.Presence, false
 }
 
-// create decides about somebody without a record.
+// create decides about a person without a record.
 func (p Provision) create(d *Decision, m Match, person Person, wanted Values) {
 	if wanted[provision.Email] == "" {
 		d.note(FindNoAddress, d.Identity.String()+" has no address to provision")
@@ -222,7 +223,7 @@ func (p Provision) create(d *Decision, m Match, person Person, wanted Values) {
 	d.Edits = edits(Values{}, wanted)
 }
 
-// update decides about somebody who has a record and should have one.
+// update decides about a person who has a record and should have one.
 func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 	d.Edits = edits(m.Record.Values, wanted)
 	if m.Former != nil {
@@ -257,7 +258,7 @@ func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 	}
 }
 
-// leave decides about somebody who left.
+// leave decides about a person who left.
 func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now time.Time) {
 	becomes := leave(p.Leavers, d.Presence)
 	if becomes == provision.ReportOnly {
@@ -285,8 +286,8 @@ func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now
 	}
 }
 
-// external reports whether somebody is from outside: the account is not managed, or it is not known and the domain of
-// the address is not verified.
+// external reports whether a person is external: the account is not managed, or it is not known and the domain of the
+// address is not verified.
 func (p Provision) external(person Person, m Match, address string) bool {
 	id := AccountID("")
 	if m.Record != nil {
@@ -300,7 +301,7 @@ func (p Provision) external(person Person, m Match, address string) bool {
 	return !p.own(address)
 }
 
-// noteLink says what became of the link since the record was bound.
+// noteLink notes whether the record's link to an account has changed since it was bound.
 func (d *Decision) noteLink(m Match, bindings []Binding) {
 	if m.Record == nil || m.Means != provision.ByBinding {
 		return
@@ -333,7 +334,7 @@ func (d *Decision) keep(f Finding, detail string) {
 	d.note(f, detail)
 }
 
-// edits are the changes that lead from one to the other. What is not wanted with certainty is left as it is.
+// edits returns the changes from one to the other. An attribute whose wanted value is not known stays as it is.
 func edits(from, to Values) []Edit {
 	var all []Edit
 	for _, name := range provision.Attributes() {

@@ -223,7 +223,7 @@ func TestFieldE26(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, len(rows), 10)
 	page := string(o.Document("", "html"))
-	require.Contains(t, page, "Admins made around the policy")
+	require.Contains(t, page, "Admins added outside the policy")
 	require.Contains(t, page, "dan@acme.example")
 	check := o.Ask(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportLedger})
 	require.True(t, check.Ledger.Whole, "and what was done stands in a chain")
