@@ -113,8 +113,8 @@ func (r *pageReader) next(ctx context.Context) (found []Identity, err error) {
 	return found, nil
 }
 
-// AdoptProvision records that the first plan of a provision was approved, or that there was nothing to approve. Who said
-// so first counts.
+// AdoptProvision records that the first plan of a provision was approved, or that there was nothing to approve. The
+// first to say so counts.
 func (l *Ledger) AdoptProvision(ctx context.Context, org, provision, run, by string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "adopt provision "+provision, func(w *write) error {

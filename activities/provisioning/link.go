@@ -17,13 +17,13 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// LinkRunInput identifies a batch of links: its lines are a run's.
+// LinkRunInput identifies a link batch, whose lines belong to a run.
 type LinkRunInput struct {
 	RunInput
 	Batch string `json:"batch"`
 }
 
-// PickLinksInput begins a batch of links.
+// PickLinksInput begins a link batch.
 type PickLinksInput struct {
 	LinkRunInput           // without a policy: that in force
 	People       []string  `json:"people,omitempty"` // as in messages.LinkInput
@@ -42,7 +42,7 @@ type PickLinksResult struct {
 	ReadOnly string `json:"readOnly,omitempty"`
 }
 
-// PickLinks begins a batch of links: it finds the people whom it is about, stores them, and reads their records. Names
+// PickLinks begins a link batch: it finds the people to link, stores them, and reads their records. Names
 // that lead to nobody in the provision's sources are refused, all of them at once. A repeat picks again.
 //
 // Calls: one for a hundred names; one or two for each person, or records/100 if they are more than a hundred.

@@ -213,8 +213,8 @@ func (r *read) end(ctx context.Context, proof source.Proof) error {
 	return r.Ledger.EndSourceRead(ctx, r.Org, r.spec.Name, r.number, end, r.Now())
 }
 
-// doubt returns why what a complete read lacks is not believed; "" if it is. Compared with the last read that was
-// believed, it must not lack too many, even if it shows as many others, and whoever reads must be the same.
+// doubt returns why a complete read is suspect; "" if it is not. Compared with the last read that was not, not too many
+// may be missing, even if as many others are new, and the credentials must be the same.
 func (r *read) doubt(ctx context.Context, end ledger.End) (string, error) {
 	was, limit := r.state.Good, r.Policy.Guard.Source
 	missing, err := r.Ledger.MissingCount(ctx, r.Org, r.spec.Name) // memberships of this read included
