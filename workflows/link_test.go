@@ -293,7 +293,7 @@ func TestLinkSurvivesTrouble(t *testing.T) {
 		"by is missing":        func(l *linkTest) { l.input.By = "" },
 		"wave between 1":       func(l *linkTest) { l.input.Wave = 201 },
 		"must be link:":        func(l *linkTest) { l.id = "pilot" },
-		"the batch":            func(l *linkTest) { l.id = messages.LinkID(org, "two words") },
+		"name of a batch":      func(l *linkTest) { l.id = messages.LinkID(org, "two words") },
 	} {
 		l := newLinkTest(t)
 		change(l)

@@ -139,7 +139,7 @@ func (l *grantTest) playExtend(_ context.Context, in grants.ExtendGrantInput) (m
 		}
 	}
 	if last.ID == "" {
-		return messages.GrantAnswer{}, fatal(session.ErrRefused, "eve holds it by no grant that could be prolonged")
+		return messages.GrantAnswer{}, fatal(session.ErrRefused, "eve has no grant of it that could be extended")
 	}
 	longer := last
 	longer.ID, longer.Renews, longer.Requested, longer.Duration = in.RequestID, last.ID, l.now(), in.Duration
