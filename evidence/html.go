@@ -194,7 +194,7 @@ func summary(r access.Review, c Counts) []string {
 		return append(all, "Everything became what was decided.")
 	}
 	return append(all, display.Count(c.Exceptions, "item is an exception", "items are exceptions")+
-		": what became of it is not what was decided, and somebody has to look.")
+		": the outcome is not what was decided, and needs attention.")
 }
 
 // findings returns a review's findings, rows that the ledger's chain does not explain first.

@@ -8,25 +8,25 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Candidate is an identity that is nobody's account yet, and the address by which it may be linked.
+// Candidate is an identity that is not linked to an account yet, with the address by which it may be linked.
 type Candidate struct {
 	Ref
 	Address string
 }
 
-// Link says that an identity is somebody's account. It was found by the address, and holds whatever becomes of that.
+// Link links an identity to an account. It was found by the address, and stays whatever becomes of the address.
 type Link struct {
 	Ref
 	Account AccountID
 	Address string
 }
 
-// LinkByAddress decides which accounts identities are, once and by their addresses. people are those who have one of
-// the addresses, with the identities that they are bound to. may reports whether somebody's address proves enough for a
-// source.
+// LinkByAddress decides to which accounts identities are linked, once and by their addresses. people are those who have
+// one of the addresses, with the identities that they are linked to. may reports whether a person's address is proof
+// enough for a source.
 //
-// Nobody becomes two identities of one source, and no identity two accounts: where an address fits several, a finding
-// says so and a person decides.
+// No account is linked to two identities of one source, and no identity to two accounts: where several have an address,
+// a finding says so and a person decides.
 func LinkByAddress(candidates []Candidate, people []access.Person, may func(source string, p access.Person) bool) (
 	links []Link, findings []access.Finding) {
 	type place struct{ source, address string }
@@ -54,15 +54,15 @@ func LinkByAddress(candidates []Candidate, people []access.Person, may func(sour
 		switch {
 		case len(at[p]) > 1 || len(having) > 1:
 			findings = append(findings, access.Finding{Rule: "link-ambiguous", Subject: one.Address, Detail: fmt.Sprintf(
-				"the address fits %s and %s: nobody is linked; correct the address in the source, or link by account id",
+				"%s and %s have the address: none is linked; correct the address in the source, or link by account id",
 				keysOf(at[p]), accountsOf(having))})
 		case bound >= 0:
 			findings = append(findings, access.Finding{Rule: "link-taken", Subject: one.Address, Detail: fmt.Sprintf(
-				"%s has the address of account %s, which is %s already: a new key under an old address is a new person until somebody says otherwise",
+				"%s has the address of account %s, which is already linked to %s: a new key with a known address is a new person until someone decides otherwise",
 				one.Ref, person.ID, Ref{p.source, person.Identities[bound].Key})})
 		case !may(p.source, person):
 			findings = append(findings, access.Finding{Rule: "link-unverified", Subject: one.Address, Detail: fmt.Sprintf(
-				"%s could be account %s, but the organization has not verified the address's domain: list it in organization.domains, or write link: any for source %s",
+				"%s has the address of account %s, but the organization has not verified its domain: list it in organization.domains, or write link: any for source %s",
 				one.Ref, person.ID, p.source)})
 		default:
 			links = append(links, Link{one.Ref, AccountID(person.ID), person.Email})

@@ -7,23 +7,23 @@ import (
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
-// Binding is what the ledger knows: this identity's record is this one.
+// Binding is an identity's record, as the ledger has it.
 type Binding struct {
 	Ref
 	Record  RecordID
-	Account AccountID // that the record was linked to when it was last seen; empty: none
+	Account AccountID // the account that the record was linked to when it was last read; empty: none
 }
 
-// Match is which record is a person's, and how that is known.
+// Match is the record that was found for a person, and how it was found.
 type Match struct {
 	Record *Record
 	Means  provision.Means
-	// Others are further records that would do as well: nothing is written until one of them is gone or bound.
+	// Others are further records that match as well: nothing is written until one of them is gone or bound.
 	Others []RecordID
-	// Former is the identity that the record is bound to and which is not among the person's: the same address came
-	// back under a new key, which is a new person until somebody says otherwise.
+	// Former is the identity that the record is bound to, if it is not one of the person's: a known address appeared
+	// under a new key, which is treated as a new person until someone decides otherwise.
 	Former *Ref
-	// Missing is the record that the person was bound to and which is not there any more.
+	// Missing is the record that the person was bound to, if it no longer exists.
 	Missing RecordID
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // AccountID is the id of an Atlassian account, RecordID that of a record in a SCIM directory. Both are opaque texts;
-// the types keep one from standing where the other belongs.
+// the types keep them from being confused.
 type (
 	AccountID string
 	RecordID  string
@@ -20,19 +20,19 @@ type Ref struct {
 	Key    string `json:"key"`
 }
 
-// String is the form in which changes name somebody who has no account yet: "corp:<key>".
+// String returns the name that changes use for a person who has no account yet: "corp:<key>".
 func (r Ref) String() string { return r.Source + ":" + r.Key }
 
-// Presence is what is known of an identity in its source.
+// Presence is what is known about an identity in its source.
 type Presence string
 
-// What may be known. Gone and OutOfScope are proved by whoever states them, by two complete reads and a look-up;
-// everything short of that is Unknown.
+// The presences. Gone and OutOfScope must be proved by the caller, by two complete reads and a look-up; anything less
+// is Unknown.
 const (
 	Enabled    Presence = "enabled"
 	Disabled   Presence = "disabled"   // the source says so: disabled, suspended, deprovisioned
-	Gone       Presence = "gone"       // the source knows nobody by this key any more
-	OutOfScope Presence = "outOfScope" // there, and outside the scope that the policy states
+	Gone       Presence = "gone"       // the source no longer has anyone with this key
+	OutOfScope Presence = "outOfScope" // in the source, but outside the policy's scope
 	Unknown    Presence = "unknown"
 )
 
@@ -40,9 +40,9 @@ const (
 type Identity struct {
 	Ref
 	Presence Presence
-	Since    time.Time // since when Presence is as it is; zero: not known
+	Since    time.Time // since when it has this Presence; zero: not known
 	Groups   []string  // names
-	// Attributes are what the source says; see attribute.Subject. Empty unless the person is Enabled or Disabled.
+	// Attributes are as in the source; see attribute.Subject. Empty unless the person is Enabled or Disabled.
 	Attributes map[string]any
 }
 
@@ -82,5 +82,5 @@ type Account struct {
 	Active  *bool // nil: not known
 }
 
-// Values are attributes with their values. One that is missing is not known; an empty one is known to be empty.
+// Values are attributes with their values. A missing attribute is not known; an empty one is known to be empty.
 type Values map[provision.Attribute]string

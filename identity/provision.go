@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
-// Provision is how the people of some sources become records of one SCIM directory, compiled: see New.
+// Provision is a compiled provision: how one SCIM directory's records follow the people of some sources. See New.
 type Provision struct {
 	Name       string
 	Sources    []string          // the first that has a value wins an attribute
@@ -21,12 +21,12 @@ type Provision struct {
 	Domains    func(domain string) bool // the organization has verified it
 	External   provision.External
 	Leavers    provision.Leavers
-	// Kept says that a person is never deactivated: a protected one, or the owner of a key.
+	// Kept reports whether a person is never deactivated, as a protected person or the owner of a key.
 	Kept func(AccountID, string) bool
 }
 
-// New compiles what the policy says. domains reports whether the organization has verified an e-mail domain, kept
-// whether somebody is never deactivated: a protected person, or the owner of a key.
+// New compiles a policy's provision. domains reports whether the organization has verified an e-mail domain, kept
+// whether a person is never deactivated, as a protected person or the owner of a key.
 func New(p provision.Provision, domains func(string) bool, kept func(AccountID, string) bool) (Provision, error) {
 	compiled := Provision{
 		Name: p.Name, Sources: p.From, Observe: p.Directory.Mode == provision.Observe, Match: p.Match,
@@ -43,8 +43,8 @@ func New(p provision.Provision, domains func(string) bool, kept func(AccountID, 
 	return compiled, nil
 }
 
-// wanted returns what the record's attributes should be, as far as the identities of a presence say. The errors are of
-// attributes that could not be made, which are left as they are.
+// wanted returns what the record's attributes should be, as far as the identities with a presence have them. The errors
+// are of attributes that could not be computed, which stay as they are.
 func (p Provision) wanted(identities []Identity, presence Presence) (values Values, errs []error) {
 	values = Values{}
 	for _, name := range provision.Attributes() {
@@ -66,7 +66,7 @@ func (p Provision) wanted(identities []Identity, presence Presence) (values Valu
 			}
 			if !errors.Is(err, attribute.ErrUnknown) {
 				errs = append(errs, fmt.Errorf("%s of %s: %w", name, i.Ref, err))
-				break // the source that comes first has a say; it is wrong, and no other overrules it
+				break // the first source that has a value decides, even if it is invalid
 			}
 		}
 	}
@@ -79,8 +79,8 @@ func (p Provision) wanted(identities []Identity, presence Presence) (values Valu
 	return values, errs
 }
 
-// Addresses returns the addresses by which the person's record may be known: those that it should have, as far as
-// enabled identities say.
+// Addresses returns the addresses by which the person's record may be found: those that it should have, as far as
+// enabled identities have them.
 func (p Provision) Addresses(person Person) []string {
 	wanted, _ := p.wanted(person.Identities, Enabled)
 	all := []string{wanted[provision.UserName], wanted[provision.Email]}
@@ -90,12 +90,12 @@ func (p Provision) Addresses(person Person) []string {
 	return slices.DeleteFunc(all, func(address string) bool { return address == "" })
 }
 
-// own reports whether an address is of a domain that the organization has verified.
+// own reports whether an address is in a domain that the organization has verified.
 func (p Provision) own(address string) bool {
 	return p.Domains != nil && p.Domains(access.DomainOf(address))
 }
 
-// leave is what becomes of the record for a presence.
+// leave returns what becomes of the record of a person with a presence.
 func leave(l provision.Leavers, p Presence) provision.Leave {
 	switch p {
 	case Disabled:

@@ -10,14 +10,14 @@ import (
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
-// Person is all that is known of one person.
+// Person is all that is known about one person.
 type Person struct {
-	Identities []Identity // every one that ever claimed the person, in the order of Provision.Sources
-	Records    []Record   // those bound to the identities, and those of their external ids and address
+	Identities []Identity // every one that was ever the person's, in the order of Provision.Sources
+	Records    []Record   // those bound to the identities, and those with their external ids and address
 	Bindings   []Binding  // of the identities, and of the records
 	Accounts   []Account  // those that the records are linked to, and that of the wanted address
 	Taken      bool       // another enabled identity has the same wanted address
-	// Unexplained: the ledger's chain does not explain what an identity or a record is bound to. Nothing is decided.
+	// Unexplained reports that the ledger's chain does not explain a binding. Nothing is decided then.
 	Unexplained bool
 }
 
@@ -26,7 +26,7 @@ type Action string
 
 // The actions.
 const (
-	Keep       Action = "keep" // nothing is to do
+	Keep       Action = "keep" // nothing to do
 	Create     Action = "create"
 	Update     Action = "update"
 	Disable    Action = "deactivate"
@@ -40,65 +40,67 @@ type Edit struct {
 	To        string              `json:"to"`
 }
 
-// Hold is why a change waits for somebody's approval.
+// Hold is why a change waits for approval.
 type Hold string
 
-// The reasons to hold a change of one person, whatever the numbers are.
+// The reasons to hold a change of one person, regardless of how many changes there are.
 const (
-	HoldRebind       Hold = "rebind"        // a known address under a new key, or a record that somebody else deleted
-	HoldEmailChange  Hold = "email-change"  // the address that links record and account changes
-	HoldScopeChange  Hold = "scope-change"  // the person is outside the scope that the policy states
-	HoldExternalLink Hold = "external-link" // the first link of somebody from outside
-	HoldExternal     Hold = "external"      // a change of the record of somebody from outside may unlink it
-	HoldLink         Hold = "link"          // in a batch of links, whose preview is to be approved
-	HoldAdopt        Hold = "adopt"         // a leaver whose record was found by the address and never bound
+	HoldRebind       Hold = "rebind"           // a known address under a new key, or the record was deleted by others
+	HoldEmailChange  Hold = "email-change"     // the address that links record and account changes
+	HoldScopeChange  Hold = "scope-change"     // the person is outside the policy's scope
+	HoldExternalLink Hold = "external-link"    // the first link of an external person
+	HoldExternal     Hold = "external"         // a change of an external person's record may unlink it
+	HoldInactive     Hold = "account-inactive" // the account was deactivated at Atlassian
+	HoldLink         Hold = "link"             // in a batch, whose preview is to be approved
+	HoldAdopt        Hold = "adopt"            // a leaver whose record was found by the address and never bound
 )
 
-// Finding is what keeps a person from being served, by a stable key.
+// Finding is the key of something about a person that people should know. The keys are stable.
 type Finding string
 
 // The findings.
 const (
-	FindDuplicate   Finding = "duplicate"         // several records or identities: nobody can tell which one it is
-	FindNoAddress   Finding = "no-address"        // the source says no address
-	FindUnclaimed   Finding = "unclaimed-domain"  // the new address is of a domain that is not verified
-	FindExternal    Finding = "external-changed"  // somebody from outside would change; the policy says never
+	FindDuplicate   Finding = "duplicate"         // several records or identities may be the person's
+	FindNoAddress   Finding = "no-address"        // the person has no address in the source
+	FindUnclaimed   Finding = "unclaimed-domain"  // the new address is in a domain that is not verified
+	FindExternal    Finding = "external-changed"  // an external person would be linked or changed; the policy says never
 	FindUnmanaged   Finding = "cannot-deactivate" // the account is not managed: it can only be suspended
 	FindKept        Finding = "kept"              // a leaver whom the policy protects
-	FindAttribute   Finding = "attribute"         // an attribute cannot be made of what the source says
-	FindLeaver      Finding = "leaver"            // left, and the policy says to report it
+	FindAttribute   Finding = "attribute"         // an attribute cannot be computed from the source's data
+	FindLeaver      Finding = "leaver"            // left, and the policy only reports that
 	FindUnlinked    Finding = "unlinked"          // the record lost its account
 	FindDisagree    Finding = "sources-disagree"  // one source says enabled, another disabled; the first is followed
 	FindNewAccount  Finding = "relinked"          // the record is linked to another account than before
-	FindOverwritten Finding = "overwritten"       // somebody else changed the record since it was written
-	// FindUnexplained: a binding was changed past Castellan
+	FindOverwritten Finding = "overwritten"       // the record was changed since it was written, and not by Castellan
+	// FindUnexplained: a binding was changed in the ledger, and not by Castellan.
 	FindUnexplained Finding = "identity-unexplained"
 )
 
 // explanations are what the findings and holds mean to people, and what to do.
 var explanations = map[string]string{
-	string(FindDuplicate):   "several records or identities may be theirs; correct one, or bind by id",
-	string(FindNoAddress):   "the source says no address, so that no record can be made",
-	string(FindUnclaimed):   "their new address is of a domain that the organization has not verified: the account would be lost. Claim the domain, or correct the address",
-	string(FindExternal):    "they are from outside, and any change of their record may unlink it; the policy says external.update: never",
-	string(FindUnmanaged):   "they left, and their account is not managed: suspend them in the organization",
-	string(FindKept):        "they left, and the policy protects them: decide by hand",
-	string(FindAttribute):   "an attribute cannot be made of what the source says; see provision.attributes",
-	string(FindLeaver):      "they left, and the policy only reports it",
-	string(FindUnlinked):    "their record was linked to an account and is not any more",
-	string(FindDisagree):    "one source says that they are enabled, another that they are not; the one that comes first is followed",
-	string(FindNewAccount):  "their record is linked to another account than before",
-	string(FindOverwritten): "somebody else changed their record since Castellan wrote it: another provider writes to the directory",
-	string(FindUnexplained): "the ledger's chain does not explain what they are bound to, so that nothing is written for them; " +
+	string(FindDuplicate):   "several records or identities may be one person's; correct one, or bind by id",
+	string(FindNoAddress):   "they have no address in the source, so no record can be created",
+	string(FindUnclaimed):   "their new address is in a domain that the organization has not verified: the record would lose its account. Verify the domain, or correct the address",
+	string(FindExternal):    "they are external, and the policy does not link or change them (provision.external): any change of their record may unlink it",
+	string(FindUnmanaged):   "they left, but the organization does not manage their account: suspend them in the organization",
+	string(FindKept):        "they left, but the policy protects them: deactivate them yourself if they should be",
+	string(FindAttribute):   "the value of an attribute cannot be computed from the source's data; see provision.attributes",
+	string(FindLeaver):      "they left, and the policy only reports that (provision.leavers)",
+	string(FindUnlinked):    "their record was linked to an account and no longer is",
+	string(FindDisagree):    "they are enabled in one source and disabled in another; the one that the policy lists first is followed",
+	string(FindNewAccount):  "their record is linked to a different account than before",
+	string(FindOverwritten): "their record was changed since Castellan wrote it, and not by Castellan: another provider writes to the directory",
+	string(FindUnexplained): "the ledger's chain does not explain what they are bound to, so nothing is written for them; " +
 		"see starter verify-ledger",
 
-	string(HoldRebind):       "a known address came under a new key, or somebody else deleted the record",
-	string(HoldEmailChange):  "the address changes by which record and account are linked",
-	string(HoldScopeChange):  "they are outside the scope that the policy states",
-	string(HoldExternalLink): "they are from outside and would be linked for the first time",
-	string(HoldExternal):     "they are from outside, and a change of their record may unlink it",
-	string(HoldLink):         "they have an account and no record, and would be linked",
-	string(HoldAdopt):        "they left, and their record was found by its address alone",
+	string(HoldRebind):       "a known address appeared under a new key, or the record was deleted, and not by Castellan",
+	string(HoldEmailChange):  "the address that links record and account would change",
+	string(HoldScopeChange):  "they are outside the policy's scope",
+	string(HoldExternalLink): "they are external and would be linked for the first time",
+	string(HoldExternal):     "they are external, and any change of their record may unlink it",
+	string(HoldInactive):     "their account was deactivated at Atlassian, and a record would activate it",
+	string(HoldLink):         "they have an account but no record, and would be linked",
+	string(HoldAdopt):        "they left, but their record was found by its address alone",
 }
 
 // Explain returns what a finding means, and what to do.
@@ -153,7 +155,7 @@ func (p Provision) Resolve(person Person, now time.Time) Decision {
 	switch {
 	case person.Unexplained:
 		d.Presence = Unknown
-		d.note(FindUnexplained, "what "+lead.Ref.String()+" is bound to was changed past Castellan")
+		d.note(FindUnexplained, "what "+lead.Ref.String()+" is bound to was changed in the ledger, and not by Castellan")
 	case d.State == Duplicate || presence == Enabled && person.Taken:
 		d.State = Duplicate
 		d.note(FindDuplicate, duplicateDetail(m, wanted))
@@ -170,8 +172,9 @@ func (p Provision) Resolve(person Person, now time.Time) Decision {
 	return d
 }
 
-// presence is what the identities say together, and the one that decides. The first source that knows the person wins;
-// somebody is gone only when gone from all, and unknown as long as one of them may know.
+// presence returns the presence that follows from all identities, and the identity that decides it. The first source
+// that has the person wins; a person is gone only when gone from all, and unknown as long as one of them may have the
+// person.
 func (p Provision) presence(identities []Identity) (lead Identity, _ Presence, disagree bool) {
 	if len(identities) == 0 {
 		return Identity{}, Unknown, false
@@ -203,7 +206,7 @@ func (p Provision) presence(identities []Identity) (lead Identity, _ Presence, d
 	return lead, lead.Presence, false
 }
 
-// create decides about somebody without a record.
+// create decides about a person without a record.
 func (p Provision) create(d *Decision, m Match, person Person, wanted Values) {
 	if wanted[provision.Email] == "" {
 		d.note(FindNoAddress, d.Identity.String()+" has no address to provision")
@@ -215,18 +218,21 @@ func (p Provision) create(d *Decision, m Match, person Person, wanted Values) {
 		case provision.Ask:
 			d.hold(HoldExternalLink)
 		default:
-			d.note(FindExternal, wanted[provision.Email]+" is from outside, and the policy links nobody from outside")
+			d.note(FindExternal, wanted[provision.Email]+" is external, and the policy says external.link: never")
 			return
 		}
 	}
 	if m.Missing != "" {
 		d.hold(HoldRebind)
 	}
+	if account := accountOf(person.Accounts, d.Account); account != nil && account.Active != nil && !*account.Active {
+		d.hold(HoldInactive)
+	}
 	d.Action = Create
 	d.Edits = edits(Values{}, wanted)
 }
 
-// update decides about somebody who has a record and should have one.
+// update decides about a person who has a record and should have one.
 func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 	d.Edits = edits(m.Record.Values, wanted)
 	if m.Former != nil {
@@ -244,8 +250,8 @@ func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 	if moved {
 		d.hold(HoldEmailChange)
 		if p.own(m.Record.Address()) && !p.own(wanted[provision.Email]) {
-			d.keep(FindUnclaimed, fmt.Sprintf("%s would move to %s, whose domain the organization has not verified: the "+
-				"account would be lost", m.Record.Address(), wanted[provision.Email]))
+			d.keep(FindUnclaimed, fmt.Sprintf("%s would change to %s, whose domain the organization has not verified: "+
+				"the record would lose its account", m.Record.Address(), wanted[provision.Email]))
 			return
 		}
 	}
@@ -255,13 +261,13 @@ func (p Provision) update(d *Decision, m Match, person Person, wanted Values) {
 		case provision.Ask:
 			d.hold(HoldExternal)
 		default:
-			d.keep(FindExternal, "the record of "+m.Record.Address()+", who is from outside, would change: "+
+			d.keep(FindExternal, "the record of "+m.Record.Address()+", who is external, would change: "+
 				describe(d.Edits)+"; any change may unlink it")
 		}
 	}
 }
 
-// leave decides about somebody who left.
+// leave decides about a person who left.
 func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now time.Time) {
 	becomes := leave(p.Leavers, d.Presence)
 	if becomes == provision.ReportOnly {
@@ -269,12 +275,12 @@ func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now
 		return
 	}
 	if p.Kept != nil && p.Kept(m.Record.Account, m.Record.Address()) {
-		d.note(FindKept, m.Record.Address()+" left and is protected: decide by hand")
+		d.note(FindKept, m.Record.Address()+" left, but the policy protects them: deactivate them yourself if they should be")
 		return
 	}
 	account := accountOf(person.Accounts, m.Record.Account)
 	if account != nil && account.Managed != nil && !*account.Managed {
-		d.note(FindUnmanaged, m.Record.Address()+"'s account is not managed: suspend the person in the organization")
+		d.note(FindUnmanaged, m.Record.Address()+"'s account is not managed by the organization: suspend the person there")
 		return
 	}
 	d.Action = Disable
@@ -289,8 +295,8 @@ func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now
 	}
 }
 
-// external reports whether somebody is from outside: the account is not managed, or it is not known and the domain of
-// the address is not verified.
+// external reports whether a person is external: the account is not managed, or it is not known and the domain of the
+// address is not verified.
 func (p Provision) external(person Person, m Match, address string) bool {
 	id := AccountID("")
 	if m.Record != nil {
@@ -304,7 +310,7 @@ func (p Provision) external(person Person, m Match, address string) bool {
 	return !p.own(address)
 }
 
-// noteLink says what became of the link since the record was bound.
+// noteLink notes whether the record's link to an account has changed since it was bound.
 func (d *Decision) noteLink(m Match, bindings []Binding) {
 	if m.Record == nil || m.Means != provision.ByBinding {
 		return
@@ -313,10 +319,10 @@ func (d *Decision) noteLink(m Match, bindings []Binding) {
 		switch {
 		case b.Record != m.Record.ID || b.Account == "":
 		case m.Record.Account == "":
-			d.note(FindUnlinked, fmt.Sprintf("record %s was linked to account %s and is not any more", b.Record, b.Account))
+			d.note(FindUnlinked, fmt.Sprintf("record %s was linked to account %s and no longer is", b.Record, b.Account))
 			return
 		case m.Record.Account != b.Account:
-			d.note(FindNewAccount, fmt.Sprintf("record %s was linked to account %s and is now to %s", b.Record, b.Account,
+			d.note(FindNewAccount, fmt.Sprintf("record %s was linked to account %s and is now linked to %s", b.Record, b.Account,
 				m.Record.Account))
 			return
 		}
@@ -337,7 +343,7 @@ func (d *Decision) keep(f Finding, detail string) {
 	d.note(f, detail)
 }
 
-// edits are the changes that lead from one to the other. What is not wanted with certainty is left as it is.
+// edits returns the changes from one to the other. An attribute whose wanted value is not known stays as it is.
 func edits(from, to Values) []Edit {
 	var all []Edit
 	for _, name := range provision.Attributes() {

@@ -2,22 +2,22 @@ package identity
 
 import "github.com/castellan-io/castellan/access"
 
-// State is how a person, the record and the account stand to each other.
+// State describes how a person, the record and the account relate to each other.
 type State string
 
 // The states. Each is one that ops can search for and act on.
 const (
 	Linked     State = "linked"      // record and account belong together
-	JITOnly    State = "jit-only"    // an account, made by a login or an invitation, without a record
+	JITOnly    State = "jit-only"    // an account, created by a login or an invitation, without a record
 	Unlinked   State = "unlinked"    // a record without an account
 	Orphaned   State = "orphaned"    // a record whose identity is gone, and which is still active
 	EmailDrift State = "email-drift" // record and account have different addresses
 	Duplicate  State = "duplicate"   // several records or identities are the same person's
-	Locked     State = "locked"      // the record holds the account down: inactive there, wanted here
+	Locked     State = "locked"      // the inactive record keeps the account deactivated, but the person is enabled
 	Absent     State = "absent"      // neither record nor account
 )
 
-// stateOf tells the state of a person; presence is that of their identities taken together.
+// stateOf returns the state of a person; presence is the one that follows from all their identities.
 func stateOf(m Match, accounts []Account, presence Presence) State {
 	switch {
 	case len(m.Others) > 0:

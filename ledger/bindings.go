@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Binding is which account an identity is, or, in a provision, which record of the provision's directory.
+// Binding links an identity to an account or, in a provision, to a record in the provision's directory.
 type Binding struct {
 	Provision string // "": the identity is an account
 	Source    string
@@ -43,10 +43,10 @@ func bindingKey(provision string, r Ref) []string { return []string{provision, r
 // another identity of the source is bound to. It is a *BoundError.
 var ErrBound = errors.New("it is bound already")
 
-// BoundError lists the bindings that others stand against.
+// BoundError lists the bindings that are in conflict with others.
 type BoundError struct{ Conflicts []BindingConflict }
 
-// BindingConflict is a binding and what stands against it.
+// BindingConflict is a binding and the one that it conflicts with.
 type BindingConflict struct {
 	Wanted Binding
 	Other  Binding // with Unexplained set where the chain knows another than there is, or than there is not
@@ -55,7 +55,7 @@ type BindingConflict struct {
 func (e *BoundError) Error() string {
 	c := e.Conflicts[0]
 	text := fmt.Sprintf("%s cannot be bound to %s: %s is bound to %s", c.Wanted.Ref(), c.Wanted.bound(), c.Other.Ref(),
-		cmp.Or(c.Other.bound(), "something that is not there any more"))
+		cmp.Or(c.Other.bound(), "something that no longer exists"))
 	if c.Other.Unexplained {
 		text += ", and the chain does not explain that"
 	}
@@ -83,7 +83,7 @@ func scanBinding(row scanner) (b Binding, err error) {
 	return b, err
 }
 
-// BindAccounts records which accounts identities are: an identity is one account, and an account one identity of each
+// BindAccounts links identities to accounts: an identity to one account, and an account to one identity of each
 // source. Those that are bound so already stay as they are. Either all are bound, or none: ErrBound names each that
 // another stands against. ErrNotFound: the source never showed an identity.
 func (l *Ledger) BindAccounts(ctx context.Context, org string, bindings []Binding, now time.Time) error {

@@ -25,7 +25,7 @@ type Ref struct {
 	Key    string `json:"key"`
 }
 
-// String returns the form in which changes name somebody who has no account yet: "corp:<key>".
+// String returns the name that changes use for a person who has no account yet: "corp:<key>".
 func (r Ref) String() string { return r.Source + ":" + r.Key }
 
 // ReadRef reads the form of String; Key is empty if the text is of another form.
@@ -229,7 +229,7 @@ type BoundIdentity struct {
 	Groups []SourceGroupRef
 }
 
-// IdentitiesOf returns the identities that accounts are, by account id. Of an identity that is gone there are no
+// IdentitiesOf returns the identities linked to accounts, by account id. An identity that is gone has no
 // groups. One whose binding the chain does not explain is there, with Unexplained set and without its account.
 func (l *Ledger) IdentitiesOf(ctx context.Context, org string, accounts []string) (map[string][]BoundIdentity,
 	error) {
@@ -289,7 +289,7 @@ func (l *Ledger) SourceIdentities(ctx context.Context, org, source string, linke
 	return all, reading(err, "the identities of source "+source, org)
 }
 
-// LinkedCount returns how many identities of a source are an account, and how many are none.
+// LinkedCount returns how many identities of a source are linked to an account, and how many are not.
 func (l *Ledger) LinkedCount(ctx context.Context, org, source string) (linked, unlinked int, err error) {
 	counts, err := l.counts(ctx, `SELECT CASE WHEN `+accountOf+` <> '' THEN 'linked' ELSE '' END, COUNT(*)
 		FROM identities i WHERE i.org = ? AND i.source = ? GROUP BY 1`, org, source)

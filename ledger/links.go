@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Link is a person of a batch of links: what its preview showed, and what became of the person.
+// Link is a person of a link batch: what the preview showed, and what became of the person.
 type Link struct {
 	Source  string
 	Key     string

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// ProvisionedState is what was last decided to be so of a person of a provision. A record of nobody's has no Source,
-// and its id as Key.
+// ProvisionedState is the state of a person of a provision, as last decided. Of a record without an identity, Source is
+// empty and Key is its id.
 type ProvisionedState struct {
 	Source  string
 	Key     string

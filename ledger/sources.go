@@ -22,9 +22,9 @@ type Source struct {
 	People      int       `json:"people"`       // what it showed; of a directory: records
 	Groups      int       `json:"groups"`
 	Memberships int       `json:"memberships"`
-	// Good is the last complete read that was not suspect, or that somebody accepted: what others are compared with.
+	// Good is the last complete read that was not suspect, or that a person accepted: others are compared with it.
 	Good Baseline `json:"good"`
-	// Suspect is why nothing is concluded from who is missing; "": it is.
+	// Suspect is why nothing that is missing counts as gone; "" if it does.
 	Suspect     string    `json:"suspect,omitempty"`
 	ProblemKind string    `json:"problemKind,omitempty"` // why the newest read failed
 	Problem     string    `json:"problem,omitempty"`     // likewise, in words
@@ -136,7 +136,7 @@ type End struct {
 	People, Groups, Memberships int    // what it showed
 	// MissingPeople and MissingGroups are the keys that SourceDigests returned and the read did not show.
 	MissingPeople, MissingGroups []string
-	// Suspect is why nothing may be concluded from who is missing; "": it may. It stands in place of the last one.
+	// Suspect is why nothing that is missing may count as gone; "" if it may. It replaces the former one.
 	Suspect string
 }
 

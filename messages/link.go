@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// LinkInput starts the workflow link:<organization>:<batch>, which links the accounts of people who have one, made by a
-// login or an invitation, to records of a SCIM directory.
+// LinkInput starts the workflow link:<organization>:<batch>, which links existing accounts, created by a login or an
+// invitation, to records in a SCIM directory.
 type LinkInput struct {
 	Provision string `json:"provision"` // of the policy
-	// People are whom to link, by e-mail address, account id or "source:key"; none: everybody who has an account and no
-	// record, up to Most.
+	// People are the people to link, by e-mail address, account id or "source:key"; none: everybody who has an account
+	// but no record, up to Most.
 	People []string `json:"people,omitempty"`
 	Most   int      `json:"most,omitempty"` // default 500, maximum MostLinks
 	Wave   int      `json:"wave,omitempty"` // people linked at a time: default 50, maximum MostLinkWave
@@ -22,48 +22,48 @@ type LinkInput struct {
 	State *LinkState `json:"state,omitempty"`
 }
 
-// Bounds of a batch of links.
+// Bounds of a link batch.
 const (
 	MostLinks    = 4000
 	MostLinkWave = 200
 )
 
-// The states of a batch of links, as shown in CastellanState.
+// The states of a link batch, as shown in CastellanState.
 const (
 	LinkReading  = "reading"  // the preview is being made
 	LinkHeld     = "held"     // the preview waits for approval
 	LinkLinking  = "linking"  // waves are being written and read back
-	LinkStopped  = "stopped"  // something happened that the preview does not show: nobody further is linked
+	LinkStopped  = "stopped"  // something happened that the preview does not show: no one else is linked
 	LinkRejected = "rejected" // nobody was linked
 	LinkDone     = "done"
 )
 
-// LinkState is the state of a batch of links, the answer of its status query, and its result.
+// LinkState is the state of a link batch, the answer of its status query, and its result.
 type LinkState struct {
 	Workflow  string `json:"workflow,omitempty"` // whose state it is
 	Org       string `json:"org"`
 	Batch     string `json:"batch"`
 	Provision string `json:"provision"`
 	State     string `json:"state"`
-	Run       string `json:"run,omitempty"`    // whose lines are the batch
-	Policy    string `json:"policy,omitempty"` // hash of the one that it was made under
+	Run       string `json:"run,omitempty"`    // the run that has the batch's lines
+	Policy    string `json:"policy,omitempty"` // hash of the policy under which it was made
 	Hold      *Hold  `json:"hold,omitempty"`   // the preview that waits for approval
 	By        string `json:"by,omitempty"`     // who approved it
-	Plan      string `json:"plan,omitempty"`   // its hash then
-	// Begun is when the preview began: what it shows is of that time.
+	Plan      string `json:"plan,omitempty"`   // hash of the approved preview
+	// Begun is when the preview began: it shows the state at that time.
 	Begun time.Time `json:"begun,omitzero"`
 	After string    `json:"after,omitempty"` // the last person of the preview so far, "source:key"
 	Read  bool      `json:"read,omitempty"`  // everybody was previewed
-	// ReadOnly is why nothing of the batch can be written; empty: it can.
+	// ReadOnly is why nothing of the batch can be written; empty if it can be.
 	ReadOnly string `json:"readOnly,omitempty"`
 	// Counts are people by outcome: see the Link… constants below.
 	Counts []StateCount `json:"counts,omitempty"`
 	Gap    int          `json:"gap"` // managed accounts without a record, when last counted
 	Wave   int          `json:"wave,omitempty"`
-	// Linking are the people of the wave under way, as "source:key".
+	// Linking are the people of the current wave, as "source:key".
 	Linking []string `json:"linking,omitempty"`
-	Tries   int      `json:"tries,omitempty"`   // how often the wave was read back, or asked for again
-	Written bool     `json:"written,omitempty"` // the wave is written, and not all of it seen to be linked
+	Tries   int      `json:"tries,omitempty"`   // how often the wave was read back, or requested again
+	Written bool     `json:"written,omitempty"` // the wave is written, but not all of it was read back as linked
 	// Surprise is what stopped the batch.
 	Surprise []string         `json:"surprise,omitempty"`
 	Problem  *Problem         `json:"problem,omitempty"`
@@ -74,11 +74,16 @@ type LinkState struct {
 const (
 	LinkPending  = "pending"        // to be linked
 	LinkLinked   = "linked"         // by this batch, and read back
-	LinkAlready  = "already-linked" // before it, or meanwhile
-	LinkNot      = "not-linked"     // nobody can link them so; Detail says why
-	LinkLeft     = "left-out"       // when it was to be written, something else was called for
-	LinkSurprise = "surprise"       // what was read back is not what the preview says
+	LinkAlready  = "already-linked" // before this batch, or by another run in the meantime
+	LinkNot      = "not-linked"     // they cannot be linked this way; Detail says why
+	LinkLeft     = "left-out"       // the decision just before writing was a different one
+	LinkSurprise = "surprise"       // what was read back differs from the preview
 )
+
+// LinkOutcomes returns all of them.
+func LinkOutcomes() []string {
+	return []string{LinkPending, LinkLinked, LinkAlready, LinkNot, LinkLeft, LinkSurprise}
+}
 
 // LinkPerson is a person of a batch: what the preview shows, and what became of it.
 type LinkPerson struct {
@@ -92,8 +97,8 @@ type LinkPerson struct {
 	Before   LinkBefore `json:"before,omitzero"`
 }
 
-// LinkBefore is what the preview shows of an account: all of it must be so after it was linked, apart from what is
-// overwritten and locked.
+// LinkBefore is what the preview shows of an account: linking must change none of it, apart from what is overwritten
+// and locked.
 type LinkBefore struct {
 	// Groups are the ids of the groups that are not synced, Roles the platform roles. They are kept.
 	Groups []string `json:"groups,omitempty"`
@@ -102,19 +107,19 @@ type LinkBefore struct {
 	Names []string `json:"names,omitempty"`
 	// Overwrites are attributes of the account that the record changes: "title: Engineer → Lead".
 	Overwrites []string `json:"overwrites,omitempty"`
-	// Locks are attributes that can be changed at Atlassian now, and by the record alone afterwards.
+	// Locks are attributes that can be changed at Atlassian now, and only through the record afterwards.
 	Locks []string `json:"locks,omitempty"`
 }
 
 // ProvisionNowInput is the body of provision-now: the records of everybody, or of some people.
 type ProvisionNowInput struct {
 	Provision string `json:"provision,omitempty"` // empty: every provision of the policy
-	// People are whom to look at, by e-mail address, account id or "source:key"; none: everybody.
+	// People are the people to decide, by e-mail address, account id or "source:key"; none: everybody.
 	People []string `json:"people,omitempty"`
 	By     string   `json:"by"`
 }
 
-// LinkWaveSignal has OrgSync write lines of an approved batch of links.
+// LinkWaveSignal has OrgSync write lines of an approved link batch.
 type LinkWaveSignal struct {
 	Batch      string   `json:"batch"`
 	Run        string   `json:"run"`
@@ -148,10 +153,10 @@ func CheckBatch(name string) error {
 	if batchName.MatchString(name) {
 		return nil
 	}
-	return fmt.Errorf("the batch %.120q is not taken: name it by 1 to 100 letters, digits, dots, dashes and underscores", name)
+	return fmt.Errorf("%.120q is not a valid name of a batch: use 1 to 100 letters, digits, dots, dashes and underscores", name)
 }
 
-// LinkRun returns the id of the run that a batch's lines are of.
+// LinkRun returns the id of the run that has a batch's lines.
 func LinkRun(batch string, at time.Time) string {
 	return "link-" + batch + "-" + at.UTC().Format("20060102-150405.000")
 }

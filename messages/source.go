@@ -2,7 +2,7 @@ package messages
 
 import "time"
 
-// SourceStatus is how an identity source stands.
+// SourceStatus is the state of an identity source.
 type SourceStatus struct {
 	Name        string    `json:"name"`
 	Read        time.Time `json:"read,omitzero"` // when it was last read completely
@@ -13,11 +13,12 @@ type SourceStatus struct {
 	// Problem is why it cannot be read, since Failing; empty while it can.
 	Problem string    `json:"problem,omitempty"`
 	Failing time.Time `json:"failing,omitzero"`
-	// Suspect is why its last read is not believed: nothing that it lacks counts until somebody accepts it.
+	// Suspect is why its last read is suspect: nothing that is missing from it counts as gone until a person accepts
+	// it.
 	Suspect string `json:"suspect,omitempty"`
-	// Lacks identifies, of a read that is not believed, all that it lacks: accept-source names it.
+	// Lacks is a digest of everything that is missing from a suspect read: accept-source names it.
 	Lacks string `json:"lacks,omitempty"`
-	// LacksOther: what it lacks has changed since it began not to be believed.
+	// LacksOther reports whether what is missing has changed since the source became suspect.
 	LacksOther bool  `json:"lacksOther,omitempty"`
 	Change     int64 `json:"change,omitempty"` // number of the last change whose people are known
 }
@@ -27,10 +28,10 @@ const (
 	SourceOK        = "ok"
 	SourceNeverRead = "never-read" // not read completely yet
 	SourceFailing   = "failing"    // it cannot be read
-	SourceSuspect   = "suspect"    // what its last read lacks is not believed
+	SourceSuspect   = "suspect"    // what is missing from its last read does not count as gone
 )
 
-// State returns the source's state; what keeps it from being read comes first.
+// State returns the source's state. A problem that keeps it from being read comes first.
 func (s SourceStatus) State() string {
 	switch {
 	case s.Problem != "":
@@ -46,33 +47,33 @@ func (s SourceStatus) State() string {
 // SourceKeyword is an entry of CastellanSource: "corp:ok".
 func SourceKeyword(source, state string) string { return source + ":" + state }
 
-// SourceSetting is what the loop needs to know of a source of the policy.
+// SourceSetting is what the loop needs to know about a source of the policy.
 type SourceSetting struct {
 	Name string `json:"name"`
 }
 
-// AcceptSourceInput is the body of accept-source: what a suspect read lacks counts as missing from then on, as if the
-// source had always been read so.
+// AcceptSourceInput is the body of accept-source: what is missing from a suspect read counts as missing from then on,
+// as if the source had never been suspect.
 type AcceptSourceInput struct {
 	Source string `json:"source"`
-	// Lacks is what the status shows of the read: nothing else is accepted. It may be left out as long as the source
-	// lacks what it lacked when it began to be suspect.
+	// Lacks is the digest that the status shows of what is missing: nothing else is accepted. It may be left out as
+	// long as what is missing has not changed since the source became suspect.
 	Lacks string `json:"lacks,omitempty"`
 	By    string `json:"by"`
 	Note  string `json:"note,omitempty"`
 }
 
-// ProvisionSetting is what the loop needs to know of a provision of the policy.
+// ProvisionSetting is what the loop needs to know about a provision of the policy.
 type ProvisionSetting struct {
 	Name string   `json:"name"`
 	From []string `json:"from"` // sources
 }
 
-// ProvisionStatus is how a provision stands.
+// ProvisionStatus is the state of a provision.
 type ProvisionStatus struct {
 	Name     string       `json:"name"`
 	Run      string       `json:"run"`              // the last one
-	Done     time.Time    `json:"done,omitzero"`    // when it last went well
+	Done     time.Time    `json:"done,omitzero"`    // when a run last succeeded
 	States   []StateCount `json:"states,omitempty"` // how many people are in which state
 	Gap      int          `json:"gap"`              // active managed accounts without a record
 	Findings []string     `json:"findings,omitempty"`
@@ -93,7 +94,7 @@ type PendingProvision struct {
 	Name       string   `json:"name"`
 	Why        string   `json:"why"`
 	Identities []string `json:"identities,omitempty"` // "source:key"; none: everybody
-	// Approved is what is left of a plan that somebody approved: it is written, whatever else is due.
+	// Approved is what is left of a plan that a person approved: it is written, whatever else is due.
 	Approved *Scope `json:"approved,omitempty"`
 	By       string `json:"by,omitempty"` // who approved it
 	// NotBefore is when what a run left is tried again; what else is due does not wait for that.

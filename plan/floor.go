@@ -28,10 +28,10 @@ func Floor(t policy.Target, holders []access.Person, person access.Person, owner
 		return refuse("the directory shows nobody named %s, whom the policy protects, so this might be that person; correct the name in the policy (organization.keyOwner or protected.always)", unsettled[0])
 	}
 	if owner != "" && person.ID == owner {
-		return refuse("this person owns the key that Castellan works with; give Castellan a key of somebody else first")
+		return refuse("this person owns Castellan's key; give Castellan another person's key first")
 	}
 	if slices.Contains(t.Protected.Always, person.ID) {
-		return refuse("the policy says that this person always stays; take them out of protected first")
+		return refuse("the policy says that this person always stays; remove them from protected first")
 	}
 	others := map[string]bool{}
 	for _, h := range holders {
@@ -40,7 +40,7 @@ func Floor(t policy.Target, holders []access.Person, person access.Person, owner
 		}
 	}
 	if len(others) < t.Protected.Minimum {
-		return refuse("%d active holders would remain and the policy wants at least %d; add somebody first",
+		return refuse("%d active holders would remain and the policy requires at least %d; add another holder first",
 			len(others), t.Protected.Minimum)
 	}
 	return nil
@@ -50,9 +50,9 @@ func Floor(t policy.Target, holders []access.Person, person access.Person, owner
 func KeyOwnerStays(person access.Person, owner string) error {
 	switch {
 	case access.IsAddress(owner):
-		return fmt.Errorf("taking %s out: refused, the directory shows nobody named %s, who owns the key that Castellan works with, so this might be that person; correct organization.keyOwner in the policy", person.Label(), owner)
+		return fmt.Errorf("taking %s out: refused, the directory shows nobody named %s, who owns Castellan's key, so this might be that person; correct organization.keyOwner in the policy", person.Label(), owner)
 	case owner != "" && person.ID == owner:
-		return fmt.Errorf("taking %s out: refused, this person owns the key that Castellan works with; give Castellan a key of somebody else first", person.Label())
+		return fmt.Errorf("taking %s out: refused, this person owns Castellan's key; give Castellan another person's key first", person.Label())
 	}
 	return nil
 }

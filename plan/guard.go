@@ -197,7 +197,7 @@ func (j *judge) suspects() {
 	for _, s := range j.stats.Suspects {
 		if targets, removals := j.removalsFrom(j.bound.Feeds(s.Name)); removals > 0 {
 			j.hold(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name},
-				"source group %s is suspect: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
+				"source group %s is suspect: %s; %d removals based on it wait", s.Name, s.Why, removals)
 		}
 	}
 }
@@ -207,7 +207,7 @@ func (j *judge) doubted() {
 	for _, s := range j.stats.Doubted {
 		if targets, removals := j.removalsFrom(j.bound.FedBySource(s.Name)); removals > 0 {
 			j.hold(RuleIdentitySuspect, Scope{Targets: targets, Source: s.Name},
-				"source %s proves nothing about who is missing: %s; %d removals that stand on it wait", s.Name, s.Why, removals)
+				"source %s cannot prove who is missing: %s; %d removals based on it wait", s.Name, s.Why, removals)
 		}
 	}
 }
@@ -248,7 +248,7 @@ func (j *judge) lapses() {
 	for _, t := range j.bound.Targets {
 		if n := j.stats.Targets[t.Entitlement].Lapses; n > 0 && t.Lost == policy.LostHold {
 			j.hold(RuleGrantLost, Scope{Lapses: true, Targets: []access.Entitlement{t.Entitlement}},
-				"%d people hold %s by grants that are over and were not taken back (grants.lost is hold)", n,
+				"%d people hold %s by grants that have ended and were not revoked (grants.lost is hold)", n,
 				t.Entitlement)
 		}
 	}
@@ -266,12 +266,12 @@ func (j *judge) fresh() {
 		case r.Agreed != "" && r.Agreed != r.Plan:
 			detail += fmt.Sprintf(", which is not what the policy agreed to (shown: %s)", r.Agreed)
 		case r.Seen == r.Plan:
-			detail += ", just what it was last shown to do"
+			detail += ", which is exactly what it was last shown to do"
 		case r.Seen != "":
 			detail += ", which is not what it was last shown to do, " + r.Seen
 		}
 		if r.Grace != "" && r.Grace != "0s" {
-			detail += fmt.Sprintf(". Approving it begins the notices: nobody loses anything before theirs went out, and %s after it", r.Grace)
+			detail += fmt.Sprintf(". If you approve it, notices are sent first: nobody loses anything before theirs was sent, and %s after that", r.Grace)
 		}
 		j.hold(RuleRuleNew, Scope{Everything: true, Rule: r.Name, Rules: names}, "%s", detail)
 	}
@@ -288,7 +288,7 @@ func askedOnlyByRules(c access.Change, rule string, among []string) bool {
 func (j *judge) flaps() {
 	for _, f := range j.stats.Flaps {
 		j.hold(RuleFlapping, Scope{Everything: true, Pairs: []Pair{{f.Person, f.Target}}},
-			"%s in %s was changed %d times within %d days, last by %s; now it would be: %s. Two sides fight over it: settle which is right, then approve or reject",
+			"%s in %s was changed %d times within %d days, last by %s; the next change would be: %s. Two sides disagree: decide which is right, then approve or reject",
 			f.Label, f.Target, f.Times, j.guard.Window.Days, f.Last, f.Now)
 	}
 }

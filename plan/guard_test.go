@@ -244,7 +244,7 @@ func TestSuspects(t *testing.T) {
 		"made anew": {map[string]plan.Count{"old": {Name: "SOURCE-1", Users: 9}},
 			map[string]int{"s0": 1, "s1": 9}, nil, nil},
 		"made anew, smaller": {map[string]plan.Count{"old": {Name: "SOURCE-1", Users: 9}},
-			map[string]int{"s0": 1, "s1": 6}, nil, map[string]string{"old": "lacks 3 of the 9 people it had"}},
+			map[string]int{"s0": 1, "s1": 6}, nil, map[string]string{"old": "3 of the 9 people it had are missing"}},
 		"made anew, not met": {map[string]plan.Count{"old": {Name: "source-1", Users: 9}},
 			map[string]int{"s0": 1, "s1": 9}, map[string]int{"s0": 1},
 			map[string]string{"old": "sweep met 0", "s1": "sweep met 0"}},
@@ -257,11 +257,11 @@ func TestSuspects(t *testing.T) {
 			map[string]string{"old": "gone"}},
 		"renamed": {map[string]plan.Count{"s1": {Name: "source-0", Users: 9}},
 			map[string]int{"s0": 1, "s1": 9}, nil,
-			map[string]string{"s1": "goes by the name source-1 now, and the policy names it source-0"}},
+			map[string]string{"s1": "has the name source-1 now, and the policy names it source-0"}},
 		"renamed, not mapped": {map[string]plan.Count{"s1": {Name: "source-7", Users: 9}},
 			map[string]int{"s0": 1, "s1": 9}, nil, nil},
 		"renamed away, swept": {map[string]plan.Count{"s4": {Name: "source-0", Users: 9}},
-			map[string]int{"s0": 1, "s4": 9}, map[string]int{"s0": 1}, map[string]string{"s4": "goes by the name"}},
+			map[string]int{"s0": 1, "s4": 9}, map[string]int{"s0": 1}, map[string]string{"s4": "has the name"}},
 		"counts disagree": {before, map[string]int{"s0": 100, "s1": 4}, map[string]int{"s0": 99, "s1": 4},
 			map[string]string{"s0": "counts 100 members, the sweep met 99"}},
 		"nobody met": {nil, map[string]int{"s0": 3, "s1": 0}, map[string]int{},
@@ -302,7 +302,7 @@ func TestSuspectsCountWhoWouldLoseByAGroupMadeAnew(t *testing.T) {
 	suspects, recreated = plan.Suspects(p, b, before, now, nil, map[string]int{"source-0": 4})
 	require.Empty(t, recreated)
 	require.Len(t, suspects, 1)
-	require.Contains(t, suspects[0].Why, "lacks 4 of the 10 people it had")
+	require.Contains(t, suspects[0].Why, "4 of the 10 people it had are missing")
 }
 
 // The defaults stop a source that vanished from emptying its target.

@@ -80,7 +80,7 @@ func (m Moment) Gives() (access.Grant, *Answer) {
 		}
 		if _, _, known := m.Target(); !known {
 			return g, m.Refuse(access.Refused,
-				"the policy does not name it any more, or the organization does not show it")
+				"the policy no longer names it, or the organization does not show it")
 		}
 		return g, nil
 	}
@@ -158,7 +158,7 @@ func (m Moment) Remove(holders []access.Person, owner string) Removal {
 		over := m.Held
 		over.Until = m.Held.Taken.At
 		return Removal{Ended: &over,
-			Answer: &Answer{State: access.Superseded, Words: "stays: somebody else took it and gave it again"}}
+			Answer: &Answer{State: access.Superseded, Words: "stays: someone else removed it and gave it again"}}
 	}
 	subject := m.Person
 	if subject.ID == "" {

@@ -55,7 +55,7 @@ func TestMomentGives(t *testing.T) {
 		"over, and perhaps given": {func(m *plan.Moment) { m.Grants, m.Line.State = nil, access.Sent },
 			"superseded: its grant is over (unknown)"},
 		"not named any more": {func(m *plan.Moment) { m.Line.Target = "group:gone" },
-			"refused: the policy does not name it any more, or the organization does not show it"},
+			"refused: the policy no longer names it, or the organization does not show it"},
 	} {
 		g, answer := moment(t, lendable(owning, "remove"), c.change).Gives()
 		require.Equal(t, c.want, answered(answer), name)
@@ -158,7 +158,7 @@ func TestMomentRemove(t *testing.T) {
 		"somebody else gave it again": {change: func(m *plan.Moment) {
 			m.Held, m.Person.GroupIDs = holding(true, []access.Reason{grantOf("g1")}), []string{"t0"}
 			m.Held.Taken = taken
-		}, want: "superseded: stays: somebody else took it and gave it again", ended: true},
+		}, want: "superseded: stays: someone else removed it and gave it again", ended: true},
 		"taken, and not shown": {change: func(m *plan.Moment) {
 			m.Held = holding(true, []access.Reason{grantOf("g1")})
 			m.Held.Taken = taken
@@ -166,7 +166,7 @@ func TestMomentRemove(t *testing.T) {
 		"a floor": {more: "protected: [{target: 'group:target-0', minimum: 1}]\n", change: func(m *plan.Moment) {
 			m.Person.GroupIDs = []string{"t0"}
 		}, want: "refused: removing " + ana +
-			" from group:target-0: refused, 0 active holders would remain and the policy wants at least 1; add somebody first"},
+			" from group:target-0: refused, 0 active holders would remain and the policy requires at least 1; add another holder first"},
 		"a reason before a floor": {more: "protected: [{target: 'group:target-0', minimum: 1}]\n",
 			change: func(m *plan.Moment) {
 				m.Person.GroupIDs = []string{"s0", "t0"}

@@ -65,7 +65,7 @@ func JudgeRecords(p *policy.Policy, s RecordStats) []Verdict {
 			s.Window, p.Guard.Window.Days, s.Deactivations, p.Guard.Window.Removals)
 	}
 	if s.Unlinked > p.Guard.Unlinked.People {
-		hold(RuleUnlinkWave, everything, "%d records have lost their accounts since they were last read; the limit is %d (guard.unlinked.people). Nothing is provisioned until somebody has looked at why",
+		hold(RuleUnlinkWave, everything, "%d records have lost their accounts since they were last read; the limit is %d (guard.unlinked.people). Nothing is provisioned until a person has found out why",
 			s.Unlinked, p.Guard.Unlinked.People)
 	}
 	if s.Overwritten > p.Guard.SecondWriter.People {

@@ -201,7 +201,7 @@ func TestGuardHoldsRulesThatAreNew(t *testing.T) {
 		{Name: "gone", Lines: 1, Plan: "sha256:b", Agreed: "sha256:c"}}
 	vs := plan.Judge(p, b, s)
 	require.Contains(t, vs[0].Detail,
-		"rule evil is enforced for the first time; its changes: 3, sha256:a, just what it was last shown to do")
+		"rule evil is enforced for the first time; its changes: 3, sha256:a, which is exactly what it was last shown to do")
 	require.Contains(t, vs[1].Detail, "which is not what the policy agreed to (shown: sha256:c)")
 	fresh := []string{plan.RuleRuleNew}
 	require.Equal(t, fresh, plan.HeldBy(vs, b, byRule("evil")))
@@ -220,7 +220,7 @@ func TestGuardHoldsWhatFlaps(t *testing.T) {
 		Now: "remove, by rule outside"}}
 	vs := plan.Judge(p, b, s)
 	require.Contains(t, vs[0].Detail,
-		"ana@acme.example in group:target-0 was changed 4 times within 7 days, last by mapping m; now it would be: remove, by rule outside")
+		"ana@acme.example in group:target-0 was changed 4 times within 7 days, last by mapping m; the next change would be: remove, by rule outside")
 	for _, action := range []access.Action{access.Add, access.Remove} {
 		require.Equal(t, []string{plan.RuleFlapping},
 			plan.HeldBy(vs, b, access.Change{Person: ana, Target: group, Action: action}))

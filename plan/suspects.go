@@ -79,7 +79,7 @@ func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, s
 			why = cmp.Or(lacks, why)
 		}
 		if known && why == "" && losesByRename(b, was.Name, id) {
-			name, why = was.Name, fmt.Sprintf("the group goes by the name %s now, and the policy names it %s",
+			name, why = was.Name, fmt.Sprintf("the group has the name %s now, and the policy names it %s",
 				b.SourceName(id), was.Name)
 		}
 		if why != "" {
@@ -105,15 +105,15 @@ func findRecreated(limit policy.SourceLimit, b *policy.Bound, before map[string]
 		met, swept := MembersMet(b, seen, id)
 		switch {
 		case users < 0 && !swept:
-			return nil, fmt.Sprintf("the group was made anew under another id (%s), and the directory does not count its members", id)
+			return nil, fmt.Sprintf("the group was created again with another id (%s), and the directory does not count its members", id)
 		case users < 0:
 			users = met
 		case swept && users != met && !access.IsSourceGroup(id):
-			return nil, fmt.Sprintf("the group was made anew under another id (%s); the directory counts %d members, the sweep met %d", id, users, met)
+			return nil, fmt.Sprintf("the group was created again with another id (%s); the directory counts %d members, the sweep met %d", id, users, met)
 		}
 		lost := max(was.Users-users, losing[was.Name])
 		if limit.Share.Exceeded(lost, was.Users) {
-			return nil, fmt.Sprintf("the group was made anew under another id (%s) and lacks %d of the %d people it had; the limit is %s (guard.source.share)", id, lost, was.Users, limit.Share)
+			return nil, fmt.Sprintf("the group was created again with another id (%s), and %d of the %d people it had are missing; the limit is %s (guard.source.share)", id, lost, was.Users, limit.Share)
 		}
 		return &RecreatedGroup{Name: was.Name, Was: gone, ID: id, Had: was.Users, Users: users}, ""
 	}
@@ -145,7 +145,7 @@ func whyDoubted(limit policy.SourceLimit, b *policy.Bound, was Count, known bool
 		return fmt.Sprintf("the group, which had %d members, is gone or no longer synced", was.Users)
 	}
 	if was.Unexplained {
-		return "the ledger's chain does not explain how many members it had at the last good run: somebody wrote that past Castellan (starter verify-ledger)"
+		return "the ledger's chain does not explain how many members it had at the last good run: that row was not written by Castellan (starter verify-ledger)"
 	}
 	// a source's group has members who are no accounts
 	if counted >= 0 && swept && counted != met && !access.IsSourceGroup(id) {

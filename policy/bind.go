@@ -372,7 +372,7 @@ func (w *binder) applyFloors() {
 	for _, t := range w.targets {
 		if p := t.Protected; p != nil && p.Maximum > 0 && p.Maximum < p.Minimum {
 			w.find("protected-contradicts", string(t.Entitlement), false,
-				"by two names of it at least %d people are to hold it and at most %d; the minimum is kept. Make one entry of both", p.Minimum, p.Maximum)
+				"two entries name it in different ways, with a minimum of %d and a maximum of %d; the minimum applies. Make one entry of both", p.Minimum, p.Maximum)
 		}
 	}
 	if t := w.targets[string(access.OrgAdmin)]; t != nil && t.Protected == nil {

@@ -44,14 +44,14 @@ func (w *binder) reportUnmatched(r *route, entry string, p groupGlob) {
 	local := w.byName[access.Fold(entry)]
 	switch {
 	case matched:
-		w.find("source-unmatched", entry, false, "mapping %s: every group that this matches is taken out by except",
+		w.find("source-unmatched", entry, false, "mapping %s: except removes every group that this matches",
 			r.Name)
 	case p.source == "" && !p.Glob() && len(local) > 0:
 		w.find("source-is-local", entry, false,
-			"mapping %s: the group exists, but no identity provider owns it, so it is no source; sync it or name another", r.Name)
+			"mapping %s: the group exists, but no identity provider owns it, so it is not a source group; sync it or name another", r.Name)
 	case p.source != "":
 		w.find("source-unmatched", entry, false,
-			"mapping %s: no group of the source %s has this name; correct it, see that its groups.names let the group in, or wait until the source has been read", r.Name, p.source)
+			"mapping %s: no group of the source %s has this name; correct it, include the group in the source's groups.names, or wait until the source has been read", r.Name, p.source)
 	default:
 		w.find("source-unmatched", entry, false,
 			"mapping %s: no synced group has this name; correct it, or wait until the identity provider has sent the group%s", r.Name, w.instead(entry))
@@ -64,10 +64,10 @@ func (w *binder) reportMissing() {
 		subject := string(access.GroupEntitlement(l.name))
 		if err := form.CheckGroup(l.name); err != nil {
 			w.find("target-name", subject, false,
-				"no group can be made with this name: %s; rename the source group, or take it out by except", err)
+				"a group cannot have this name: %s; rename the source group, or exclude it by except", err)
 		} else if !l.create {
 			w.find("target-missing", subject, true,
-				"there is no such group; make it, correct the name, or set create: true in a mapping that gives it")
+				"there is no such group; create it, correct the name, or set create: true in a mapping that gives it")
 		}
 	}
 }
@@ -85,11 +85,11 @@ func (w *binder) reportUncovered() {
 			more++
 			continue
 		}
-		w.find("uncovered-group", g.Name, false, "no mapping takes this synced group; map it, or list it under ignore")
+		w.find("uncovered-group", g.Name, false, "no mapping uses this synced group; map it, or list it under ignore")
 	}
 	if more > 0 {
 		w.find("uncovered-group", fmt.Sprintf("%d more", more), false,
-			"no mapping takes these synced groups; map them, or list them under ignore")
+			"no mapping uses these synced groups; map them, or list them under ignore")
 	}
 }
 

@@ -19,7 +19,7 @@ func (w *binder) bindGrants() {
 					t.Granted, t.Removals = true, RemoveOwned
 				case t.Removals == RemoveNever:
 					w.find("grant-additive", string(t.Entitlement), true,
-						"entry %s of grants lets it be granted for a while, but a mapping has removals: never for it, so nothing could be taken back; write removals: owned there", entry.Name)
+						"entry %s of grants allows it to be granted, but a mapping has removals: never for it, so a grant could not be revoked; write removals: owned there", entry.Name)
 				}
 			}
 		}
@@ -39,7 +39,7 @@ func (w *binder) noteEnds(t *Target, first map[*Target]*Grantable, entry *Granta
 	differ := func(rule, key, one, two string) {
 		if one != two {
 			w.find(rule, string(t.Entitlement), false,
-				"entry %s of grants says %s: %s and entry %s says %s: %s, by two names of one target; the more careful holds. Say the same in both",
+				"entry %s of grants says %s: %s and entry %s says %s: %s, under two names of one target; the more careful one applies. Write the same in both",
 				other.Name, key, one, entry.Name, key, two)
 		}
 	}
@@ -77,7 +77,7 @@ func (w *binder) reportApprovers(entry *Grantable) {
 	for _, name := range entry.Approval.Groups {
 		if len(w.groupsCalled(name)) == 0 {
 			w.find("approvers-missing", string(access.GroupEntitlement(name)), false,
-				"entry %s of grants: there is no such group%s, so nobody can approve as its member; make it, or correct the name", entry.Name, w.instead(name))
+				"entry %s of grants: there is no such group%s, so nobody can approve as its member; create it, or correct the name", entry.Name, w.instead(name))
 		}
 	}
 }
@@ -95,13 +95,13 @@ func (w *binder) reportEligible(entry *Grantable) {
 	for _, name := range condition.Needs.Groups {
 		if len(w.groupsCalled(name)) == 0 && !w.willBeMade(access.GroupEntitlement(name)) {
 			w.find("eligible-group-unknown", name, false,
-				"eligible of entry %s of grants asks for a group that is not there%s, so nobody counts as its member; correct the name, or make the group", entry.Name, w.instead(name))
+				"eligible of entry %s of grants asks about a group that does not exist%s, so nobody counts as its member; correct the name, or create the group", entry.Name, w.instead(name))
 		}
 	}
 	for _, app := range condition.Needs.Apps {
 		if !w.hasApp(app) {
 			w.find("eligible-app-unknown", app, false,
-				"eligible of entry %s of grants asks for the use of an app that the organization does not have; it has %s", entry.Name, w.siteList())
+				"eligible of entry %s of grants asks about an app that the organization does not have; it has %s", entry.Name, w.siteList())
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (w *binder) manageReviewed(x *Review, e access.Entitlement, own []source) [
 	if !is {
 		if e.Kind() == access.KindGroup && len(w.byName[access.Fold(e.Group())]) == 0 && !w.willBeMade(e) {
 			w.find("review-target-unknown", string(e), false,
-				"campaign %s asks about a group that is not there; correct the name, or make the group", x.Name)
+				"campaign %s asks about a group that does not exist; correct the name, or create the group", x.Name)
 		}
 		return w.manageTarget(e)
 	}
@@ -71,7 +71,7 @@ func (w *binder) manageReviewed(x *Review, e access.Entitlement, own []source) [
 	}
 	if !matched {
 		w.find("review-target-unknown", string(e), false,
-			"campaign %s asks about groups by this name, and no group of Atlassian's own matches; correct it, or make such a group", x.Name)
+			"campaign %s asks about groups of this name, and none of Atlassian's own groups matches; correct it, or create such a group", x.Name)
 	}
 	return found
 }
@@ -90,14 +90,14 @@ func (w *binder) reportReviewers(x *Review) {
 		for _, entry := range slices.Concat(stage.Reviewers, stage.Fallback) {
 			if name, is := ReviewerGroup(entry); is && !there(name) {
 				w.find("review-group-unknown", name, false,
-					"campaign %s asks its members to review, and there is no such group%s; correct the name, or make the group", x.Name, w.instead(name))
+					"campaign %s asks its members to review, and there is no such group%s; correct the name, or create the group", x.Name, w.instead(name))
 			}
 		}
 	}
 	for _, name := range x.DelegateGroups() {
 		if !there(name) {
 			w.find("review-group-unknown", name, false,
-				"campaign %s lets items be handed on to its members, and there is no such group%s; correct the name, or make the group", x.Name, w.instead(name))
+				"campaign %s lets items be delegated to its members, and there is no such group%s; correct the name, or create the group", x.Name, w.instead(name))
 		}
 	}
 	if x.Scope.People == "" {
@@ -110,7 +110,7 @@ func (w *binder) reportReviewers(x *Review) {
 	for _, name := range condition.Needs.Groups {
 		if !there(name) {
 			w.find("review-group-unknown", name, false,
-				"campaign %s chooses people by a group that is not there%s; correct the name, or make the group. Until then it cannot be told whom it asks about", x.Name, w.instead(name))
+				"campaign %s selects people by a group that does not exist%s; correct the name, or create the group. Until then it is not known who is in scope", x.Name, w.instead(name))
 		}
 	}
 }
@@ -125,7 +125,7 @@ func (w *binder) reportUnasked(b *Bound) {
 				one := b.selection([]access.Entitlement{e})
 				if !slices.ContainsFunc(asked, one.has) && !w.willBeMade(e) {
 					w.find("review-target-unknown", string(e), false,
-						"%s of campaign %s names it, and the campaign asks about no such target; correct it, or add it to the campaign's scope", key, x.Name)
+						"%s of campaign %s names it, but the campaign does not ask about it; correct it, or add it to the campaign's scope", key, x.Name)
 				}
 			}
 		}

@@ -63,20 +63,20 @@ func (w *binder) bindRules() {
 			w.addRuleMode(t, x)
 			if slices.Contains(r.denies, t) {
 				r.bothWays = append(r.bothWays, t)
-				w.find("rule-contradicts-itself", x.Name, true, "it gives and denies %s, by two names of it; keep one",
+				w.find("rule-contradicts-itself", x.Name, true, "it gives and denies %s, under two names; keep one",
 					t.Entitlement)
 			}
 			if slices.ContainsFunc(when.Needs.Groups, func(name string) bool {
 				return t.GroupID != "" && access.SameName(name, t.Entitlement.Group())
 			}) {
 				w.find("rule-asks-itself", x.Name, true,
-					"whether it gives %s hangs on who is in it already; ask for another group", t.Entitlement)
+					"whether it gives %s depends on who is in it already; ask about another group", t.Entitlement)
 			}
 		}
 		for _, t := range r.denies {
 			if t.Additive {
 				w.find("rule-additive", x.Name, true,
-					"it denies %s, and a mapping has removals: never for it; write removals: owned there. Until then the rule takes it from nobody", t.Entitlement)
+					"it denies %s, but a mapping has removals: never for it; write removals: owned there. Until then the rule removes nobody from it", t.Entitlement)
 			}
 		}
 		w.noteEvidence(&r)
@@ -150,7 +150,7 @@ func (w *binder) noteEvidence(r *ruleInProgress) {
 	for _, app := range asks.Apps {
 		if !w.hasApp(app) {
 			w.find("rule-app-unknown", app, true,
-				"rule %s asks for the use of an app that the organization does not have; it has %s", r.Name,
+				"rule %s asks about an app that the organization does not have; it has %s", r.Name,
 				w.siteList())
 		}
 	}
@@ -160,10 +160,10 @@ func (w *binder) noteEvidence(r *ruleInProgress) {
 		case len(groups) > 0:
 		case source != "": // it is read only once the policy is in force
 			w.find("rule-group-unread", name, false,
-				"rule %s asks for a group that the source %s has not shown; correct the name, see that its groups.names let the group in, or wait until the source has been read. Until then the rule cannot be answered", r.Name, source)
+				"rule %s asks about a group that no read of the source %s has shown; correct the name, include the group in the source's groups.names, or wait until the source has been read. Until then the rule cannot be evaluated", r.Name, source)
 		default:
 			w.find("rule-group-unknown", name, true,
-				"rule %s asks for a group that is not there%s; correct the name, or make the group. Until then the rule cannot be answered", r.Name, w.instead(name))
+				"rule %s asks about a group that does not exist%s; correct the name, or create the group. Until then the rule cannot be evaluated", r.Name, w.instead(name))
 		}
 		for _, g := range groups {
 			ids = append(ids, g.ID)
@@ -238,7 +238,7 @@ func (w *binder) ownDomains(last []string) ownDomains {
 		if folded := access.FoldDomain(d); !h.own[folded] {
 			h.doubtful[folded] = true
 			w.find("domain-gone", d, false,
-				"it was a verified domain of the organization and is not shown any more; whether its people are external is not known until the policy is applied again")
+				"it was a verified domain of the organization and is no longer shown; whether its people are external is not known until the policy is applied again")
 		}
 	}
 	return h

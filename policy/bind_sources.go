@@ -128,7 +128,7 @@ func (w *binder) foreign(g access.Group) bool {
 	of := w.declared.of(g.Name)
 	if g.Source == "" && of != "" {
 		w.find("group-shadows-source", g.Name, false,
-			"a group of Atlassian's own is called like a group of the source %s: mappings and conditions mean the source's, and never this one. Rename the source, or replace the group", of)
+			"one of Atlassian's own groups has the same name as a group of the source %s: mappings and conditions mean the source's group, never this one. Rename the source, or replace the group", of)
 	}
 	return g.Source != of
 }

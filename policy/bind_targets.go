@@ -34,7 +34,7 @@ func (w *binder) noteMode(t *Target, mode Mode, by string) {
 		w.modes[t] = modeBy{mode, by}
 	case first.mode != mode:
 		w.find("removals-differ", string(t.Entitlement), false,
-			"%s says removals: %s and %s says removals: %s, by two names of one target; the more careful holds. Say the same in both", first.by, first.mode, by, mode)
+			"%s says removals: %s and %s says removals: %s, under two names of one target; the more careful one applies. Write the same in both", first.by, first.mode, by, mode)
 	}
 }
 
@@ -81,7 +81,7 @@ func (w *binder) noteMissing(e access.Entitlement, create bool) {
 func (w *binder) manageGroup(e access.Entitlement) []*Target {
 	if source := w.declared.of(e.Group()); source != "" {
 		w.find("target-synced", string(e), true,
-			"it is a group of the source %s, which is only read; name a group of Atlassian's own", source)
+			"it is a group of the source %s, which is only read; name one of Atlassian's own groups", source)
 		return nil
 	}
 	groups := w.byName[access.Fold(e.Group())]
@@ -176,10 +176,10 @@ func (w *binder) writable(g access.Group) bool {
 		w.find("target-ambiguous", subject, true, "%d groups have this name; delete all but one", same)
 	case g.Synced:
 		w.find("target-synced", subject, true,
-			"an identity provider owns the group, so Atlassian refuses other writes; name a group of Atlassian's own")
+			"an identity provider owns the group, so Atlassian refuses other writes; name one of Atlassian's own groups")
 	case !g.Modifiable:
 		w.find("target-locked", subject, true,
-			"Atlassian does not let the group's members be changed; name another group")
+			"Atlassian does not allow changes to the group's members; name another group")
 	default:
 		return true
 	}

@@ -264,31 +264,31 @@ func (n NamedPerson) finding(is Account, so string) (f access.Finding, wrong boo
 	switch {
 	case is.Unexplained:
 		return say("name-unexplained",
-			"the ledger's chain does not explain for whom it stands, so it stands for nobody: somebody wrote that past Castellan. Look at what verify-ledger names, and apply the policy again: names are looked up anew then")
+			"the ledger's chain does not explain which account it stands for, so it stands for none: that row was not written by Castellan. Run starter verify-ledger, then apply the policy again, which looks names up anew")
 	case is.ID == "" && n.Use == NameNotified: // may well be a list
 		return f, false
 	case is.ID == "" && is.Other != "":
-		return say(rule, "the directory showed nobody of this name when the policy was taken into force, so it stands for nobody; account %s has this address since %s or shortly before: apply the policy again if that is who you mean, or correct it%s",
+		return say(rule, "it matched no account when the policy came into force, so it stands for none; account %s has had this address since %s or shortly before: apply the policy again if you mean that account, or correct the name%s",
 			is.Other, is.Since.UTC().Format(time.RFC3339), n.until())
 	case is.ID == "" && (n.Use == NameAlways || n.Use == NameKeyOwner):
-		return say(rule, "the directory shows nobody of this name: correct it, or write the account id%s", n.until())
+		return say(rule, "it matches no account in the directory: correct it, or write the account id%s", n.until())
 	case is.ID == "":
-		return say(rule, "the directory shows nobody of this name, so it stands for nobody: correct it, or write the account id")
+		return say(rule, "it matches no account in the directory, so it stands for none: correct it, or write the account id")
 	case is.Gone && n.Use != NameNotified:
-		return say(rule, "account %s is not in the directory any more: name somebody else", is.ID)
+		return say(rule, "account %s is no longer in the directory: name someone else", is.ID)
 	case !is.CanReceive() && (n.Use == NameApprover || n.Use == NameRuleOwner || n.Use == NameBreakGlass):
-		return say(rule, "account %s is not active, so it counts for nothing here: name somebody else, or activate it",
+		return say(rule, "account %s is not active, so it does not count here: name someone else, or activate it",
 			is.ID)
 	case !access.IsAddress(n.Name):
 		return f, false
 	case is.Other != "":
-		return say("name-changed", "this address is account %s's now; the policy goes on meaning %s, account %s, who had it when the policy was taken into force: write %s for that one, or, where the new one is meant, write the account id %s",
-			is.Other, cmp.Or(is.Email, "nobody's address"), is.ID, so, is.Other)
+		return say("name-changed", "this address now belongs to account %s; the policy still means %s, account %s, which had it when the policy came into force: write %s to mean that account, or the account id %s to mean the new one",
+			is.Other, cmp.Or(is.Email, "no address"), is.ID, so, is.Other)
 	case is.Email != "" && access.FoldAddress(is.Email) != access.FoldName(n.Name) && so == is.ID:
-		return say("name-changed", "is now %s, by which the policy means another account: write the account id %s",
+		return say("name-changed", "has the address %s now, by which the policy means another account: write the account id %s",
 			is.Email, is.ID)
 	case is.Email != "" && access.FoldAddress(is.Email) != access.FoldName(n.Name):
-		return say("name-changed", "is now %s: write it so, or write the account id %s", is.Email, is.ID)
+		return say("name-changed", "has the address %s now: write that, or the account id %s", is.Email, is.ID)
 	}
 	return f, false
 }

@@ -114,13 +114,13 @@ func TestNameFindings(t *testing.T) {
 		found[f.Rule+" "+f.Subject] = f.Detail
 	}
 	for want, detail := range map[string]string{
-		"name-changed Key@acme.example":        "is now castle@acme.example: write it so, or write the account id id-key (organization.keyOwner)",
-		"name-changed glass@acme.example":      "this address is account id-new's now; the policy goes on meaning glass.b@acme.example",
-		"name-unknown dan@acme.example":        "account id-dan is not in the directory any more",
+		"name-changed Key@acme.example":        "has the address castle@acme.example now: write that, or the account id id-key (organization.keyOwner)",
+		"name-changed glass@acme.example":      "this address now belongs to account id-new; the policy still means glass.b@acme.example",
+		"name-unknown dan@acme.example":        "account id-dan is no longer in the directory",
 		"approver-unknown cy.kim@acme.example": "account id-cy is not active",
-		"approver-unknown CY.LEE@acme.example": "shows nobody of this name",
-		"approver-unknown gus@acme.example":    "account id-new has this address since 2026-03-02T12:00:00Z or shortly before: apply the policy again if that is who you mean",
-		"rule-owner-unknown own@acme.example":  "shows nobody of this name",
+		"approver-unknown CY.LEE@acme.example": "matches no account in the directory",
+		"approver-unknown gus@acme.example":    "account id-new has had this address since 2026-03-02T12:00:00Z or shortly before: apply the policy again if you mean that account",
+		"rule-owner-unknown own@acme.example":  "matches no account in the directory",
 		"name-unknown rev@acme.example":        "stages[0].reviewers[2]",
 		"name-unknown fall@acme.example":       "stages[0].fallback[0]",
 	} {
@@ -133,7 +133,7 @@ func TestNameFindings(t *testing.T) {
 		swapped[f.Rule+" "+f.Subject] = f.Detail
 	}
 	require.Contains(t, swapped["name-changed Key@acme.example"],
-		"is now dan@acme.example, by which the policy means another account: write the account id id-key (")
-	require.Contains(t, swapped["name-changed dan@acme.example"], "write it so")
+		"has the address dan@acme.example now, by which the policy means another account: write the account id id-key (")
+	require.Contains(t, swapped["name-changed dan@acme.example"], "write that, or")
 	require.Empty(t, found, "and nothing else: lists may be told of things, and names in another case are the same")
 }

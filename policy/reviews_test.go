@@ -235,7 +235,7 @@ func TestAsksIsTheConditionOfTheCampaign(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, asks)
 		asks, err = r.Asks(who(nil), noon)
-		require.ErrorContains(t, err, "it is not known whether the person is from outside")
+		require.ErrorContains(t, err, "it is not known whether the person is external")
 		require.False(t, asks)
 	}
 	cost := func(r *policy.Review) float64 {

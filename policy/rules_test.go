@@ -246,7 +246,7 @@ func TestRulesTakeTime(t *testing.T) {
 	who.Email = ""
 	a, wants = resolve(noon.Add(9*day), mark)
 	require.Equal(t, policy.VerdictUnknown, a.Verdict)
-	require.Contains(t, a.Why, "not known whether the person is from outside")
+	require.Contains(t, a.Why, "not known whether the person is external")
 	require.Equal(t, noon, a.Since, "what cannot be told keeps its time")
 	require.NotEmpty(t, wants[0].Barred)
 }
@@ -357,7 +357,7 @@ func TestRulesNeverGuess(t *testing.T) {
 		"a group that is not there says nothing of anybody")
 	require.Equal(t, unknown, ask(empty, person("a@acme.example"))["outside"], "no domain was read")
 	require.Contains(t, findings, access.Finding{Rule: "rule-group-unknown", Subject: "sales", Blocks: true,
-		Detail: "rule not sales asks for a group that is not there; correct the name, or make the group. Until then the rule cannot be answered"})
+		Detail: "rule not sales asks about a group that does not exist; correct the name, or create the group. Until then the rule cannot be evaluated"})
 
 	o = outline()
 	o.Domains = []string{"other.example"}

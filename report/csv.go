@@ -92,7 +92,7 @@ func (r Report) maxDetails() int {
 func (s Section) note() string {
 	switch {
 	case s.Incomplete != "":
-		return "not looked at: " + s.Incomplete
+		return "not read: " + s.Incomplete
 	case s.cut():
 		return fmt.Sprintf("%s of %s rows are here", display.Number(len(s.Rows)), display.Number(s.Count))
 	case s.Count == 0:

@@ -27,7 +27,7 @@ k,People,look,"bo, the second",,,
 none,None,act,,note: nothing found,,
 cut,Cut,know,,"note: 1 of 1,234 rows are here",,
 cut,Cut,know,x,,,
-unseen,Unseen,know,,note: not looked at: refused,,
+unseen,Unseen,know,,note: not read: refused,,
 `, written(t, r))
 }
 

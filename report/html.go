@@ -126,7 +126,7 @@ func summary(sections []Section) []string {
 	sentences := []string{sentence}
 	if unseen > 0 {
 		sentences = append(sentences, display.Count(unseen, "section", "sections")+
-			" could not be looked at: what is there is not known.")
+			" could not be read: what is there is not known.")
 	}
 	return sentences
 }

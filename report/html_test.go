@@ -248,10 +248,10 @@ func TestHTMLOfAnIncompleteSection(t *testing.T) {
 	r.Compare(&earlier)
 	page, _ := read(t, r)
 	requireNotContains(t, page.part(t, "k").words, "Nothing found")
-	requireContains(t, page.part(t, "k").words, "This could not be looked at, and what is there is not known: HTTP 403")
-	require.Equal(t, []string{"", "Look", "not looked at", "not known", "not known"}, page.summary(t, "k"))
+	requireContains(t, page.part(t, "k").words, "This could not be read, and what is there is not known: HTTP 403")
+	require.Equal(t, []string{"", "Look", "not read", "not known", "not known"}, page.summary(t, "k"))
 	require.Empty(t, page.all("svg"))
-	requireContains(t, page.words, "1 section could not be looked at")
+	requireContains(t, page.words, "1 section could not be read")
 	requireNotContains(t, page.words, "to look at.\n1")
 }
 

@@ -16,9 +16,9 @@ import (
 func TestSample(t *testing.T) {
 	page, text := read(t, sample(t, 8))
 	for _, words := range []string{
-		"4 sections to act on, and 4 to look at.", "1 section could not be looked at",
+		"4 sections to act on, and 4 to look at.", "1 section could not be read",
 		"This report holds 40 of 1,312 rows; 1,272 are left out.", "24 more rows", "Rows 11 to 34 of 34",
-		"1 new, 2 gone", "not looked at", "Nothing found.", "Changes are since the report of 2 March 2026, 05:00 UTC.",
+		"1 new, 2 gone", "not read", "Nothing found.", "Changes are since the report of 2 March 2026, 05:00 UTC.",
 	} {
 		requireContains(t, page.words, words)
 	}

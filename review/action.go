@@ -103,9 +103,9 @@ func (w Action) decide(i access.Item, asked Assigned) Result {
 	case at >= 0 && i.Said[at].Verdict == one.Verdict && (one.Comment == "" || one.Comment == i.Said[at].Comment):
 		return Result{Repeated: true}
 	case one.Verdict != access.VerdictKeep && one.Verdict != access.VerdictRemove:
-		return Result{Refused: fmt.Sprintf("%q is no verdict: write keep or remove", one.Verdict)}
+		return Result{Refused: fmt.Sprintf("%q is not a verdict: write keep or remove", one.Verdict)}
 	case w.Version != nil && *w.Version != i.Version:
-		return Result{Refused: "more was said of it since you saw it; look at it again"}
+		return Result{Refused: "it was decided or commented on since you saw it; look at it again"}
 	}
 	said := slices.Clone(i.Said)
 	if at >= 0 {
@@ -149,11 +149,11 @@ func (w Action) withDecisions(i access.Item, said []access.Said, own access.Verd
 func (w Action) delegate(i access.Item, asked Assigned) Result {
 	switch {
 	case len(w.ToNames) == 0:
-		return Result{Refused: "it is not said to whom it is to be handed"}
+		return Result{Refused: "to is missing: say to whom it is delegated"}
 	case asked.Verdict != "":
 		return Result{Refused: "you decided it already; reopen it first"}
 	case w.To == i.Person:
-		return Result{Refused: "it is about the very person it would be handed to"}
+		return Result{Refused: "it is about the person to whom it would be delegated"}
 	case w.ToNames.Has(asked.Reviewer):
 		return Result{Repeated: true}
 	}

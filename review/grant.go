@@ -14,8 +14,8 @@ import (
 var (
 	ErrTooLate          = errors.New("the time to decide is over")
 	ErrNotApprover      = errors.New("only the approvers that the request names may decide")
-	ErrSelf             = errors.New("nobody decides on a grant for themselves, or on one they asked for")
-	ErrRequesterUnknown = errors.New("it is not known which account asked for it, so that might be whoever decides: have it asked for again")
+	ErrSelf             = errors.New("nobody may decide on a grant for themselves, or on one that they requested")
+	ErrRequesterUnknown = errors.New("it is not known which account requested it, so it might be the approver's: have it requested again")
 	ErrInRow            = errors.New("grants one after the other would be held for longer than the policy allows; approve it after a break, or deny it")
 )
 

@@ -52,9 +52,9 @@ func (r Removal) Next() Step {
 	case r.DryRun:
 		return r.end(access.OutcomeRefused, "the policy says dryRun: nothing is written")
 	case !r.Managed:
-		return r.end(access.OutcomeRefused, "the policy names the target no more, so that nothing may be written")
+		return r.end(access.OutcomeRefused, "the policy no longer names the target, so nothing may be written")
 	case !r.Shown:
-		return r.wait("the directory does not show the person just now")
+		return r.wait("the directory does not show the person at the moment")
 	case !r.Known:
 		return r.wait("the read does not say whether it is held")
 	case !r.Held:
@@ -66,7 +66,7 @@ func (r Removal) Next() Step {
 	case source != "" && r.Deny == 0:
 		return r.end(access.OutcomeSource, source)
 	case r.rejected():
-		return r.end(access.OutcomeRejected, "the guard held it, and somebody rejected the plan")
+		return r.end(access.OutcomeRejected, "the guard held it, and a person rejected the plan")
 	case ruled && r.lastIs(access.Refused) && !r.Line.At.Before(ruling.At):
 		r.Item.Run = r.Run
 		return r.end(access.OutcomeRefused, r.Line.Answer)
@@ -128,15 +128,15 @@ func (r Removal) gone() Step {
 	if !ruled || ruling.Until.IsZero() {
 		return r.end(access.OutcomeRemoved, answer)
 	}
-	step := r.end(access.OutcomeDenied, fmt.Sprintf("removed and read back (%s). What gives it still does, and is "+
-		"overruled until %s: its source must change before that", answer, ruling.Until.UTC().Format(time.DateOnly)))
+	step := r.end(access.OutcomeDenied, fmt.Sprintf("removed and read back (%s). A mapping or rule still gives it, and is "+
+		"overruled until %s: change it before that", answer, ruling.Until.UTC().Format(time.DateOnly)))
 	step.Item.Until, step.EndRuling = ruling.Until, false
 	return step
 }
 
 // NotMember ends a removal whose person is not among the group's members either.
 func (r Removal) NotMember() Step {
-	return r.end(access.OutcomeGone, "it was held no more before anything was written")
+	return r.end(access.OutcomeGone, "it was no longer held before anything was written")
 }
 
 // StillMember leaves a removal open whose person is among the group's members.
@@ -184,7 +184,7 @@ func describeSources(reasons []access.Reason) string {
 	if len(words) == 0 {
 		return ""
 	}
-	return "the source must change: " + strings.Join(words[:min(len(words), maxSources)], "; ")
+	return "what gives it must change: " + strings.Join(words[:min(len(words), maxSources)], "; ")
 }
 
 const maxSources = 10
@@ -195,9 +195,9 @@ func Late(i access.Item, failed string) Resolution {
 	case i.Outcome == access.OutcomeHeld:
 		i.Why = "nobody decided on the plan that held it, " + i.Plan
 	case failed != "":
-		i.Why = "it could not be looked at: " + failed
+		i.Why = "it could not be read: " + failed
 	case i.Why == "":
-		i.Why = "the organization's loop did not take it in time: was it paused, or not running?"
+		i.Why = "the organization's loop did not write it in time: was it paused, or not running?"
 	}
 	i.Outcome = access.OutcomeLate
 	return Resolution{Item: i, EndRuling: true}

@@ -116,12 +116,12 @@ func (c *Closer) Close(i access.Item) Resolution {
 		switch {
 		case i.Verdict == "":
 			i.Silent, i.Outcome, i.Why = false, access.OutcomeUndecided,
-				"nobody decided; it stays as it is until somebody does"
+				"nobody decided; it stays as it is until a person does"
 			return Resolution{Item: i}
 		case i.Verdict == access.VerdictRemove && c.empties(i.Target):
 			i.Outcome = access.OutcomeSpared
-			i.Why = fmt.Sprintf("nobody decided, and silence would have taken the last of %d holders; "+
-				"it stays as it is until somebody decides", c.Holders[i.Target])
+			i.Why = fmt.Sprintf("nobody decided, and the rule for silence would have removed the last of %d holders; "+
+				"it stays as it is until a person decides", c.Holders[i.Target])
 			return Resolution{Item: i}
 		}
 	}
@@ -145,7 +145,7 @@ func Unexplained(i access.Item) Resolution {
 	return Resolution{Item: i, EndRuling: true}
 }
 
-const unexplainedText = "the ledger's chain does not explain what is written of it: somebody wrote it past Castellan, " +
+const unexplainedText = "the ledger's chain does not explain its row: it was not written by Castellan, " +
 	"so nothing is done about it; starter verify-ledger names all such rows"
 
 // Dropped resolves an item of a cancelled review.

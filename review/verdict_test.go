@@ -188,10 +188,10 @@ func TestRemoval(t *testing.T) {
 		"which is overruled": {func(r *review.Removal) { r.Gives, r.Deny = []access.Reason{mapping}, time.Hour },
 			access.OutcomeOpen, "", true, true, true, noon.Add(time.Hour), true},
 		"written past the ledger": {func(r *review.Removal) { r.Unexplained, r.Shown = true, false },
-			access.OutcomeRefused, "past Castellan", false, false, false, time.Time{}, false},
+			access.OutcomeRefused, "not written by Castellan", false, false, false, time.Time{}, false},
 		"dry run": {func(r *review.Removal) { r.DryRun = true }, access.OutcomeRefused, "dryRun", false, false, false,
 			time.Time{}, false},
-		"not managed": {func(r *review.Removal) { r.Managed = false }, access.OutcomeRefused, "names the target no more",
+		"not managed": {func(r *review.Removal) { r.Managed = false }, access.OutcomeRefused, "no longer names the target",
 			false, false, false, time.Time{}, false},
 		"not shown": {func(r *review.Removal) { r.Shown = false }, access.OutcomeOpen, "does not show the person", false,
 			false, false, time.Time{}, true},
@@ -204,11 +204,11 @@ func TestRemoval(t *testing.T) {
 			r.Rulings = []access.Ruling{ruling}
 			r.Rulings[0].Until = noon.Add(time.Hour)
 		}, access.OutcomeDenied, "overruled until 2026-05-04", false, false, false, noon.Add(time.Hour), true},
-		"gone": {func(r *review.Removal) { r.Held, r.Item.GroupID = false, "" }, access.OutcomeGone, "held no more",
+		"gone": {func(r *review.Removal) { r.Held, r.Item.GroupID = false, "" }, access.OutcomeGone, "no longer held",
 			false, false, false, time.Time{}, false},
 		"rejected": {func(r *review.Removal) {
 			r.Rejected = []access.Change{{Action: access.Remove, Target: "group:wiki", At: noon}}
-		}, access.OutcomeRejected, "somebody rejected", false, false, false, time.Time{}, false},
+		}, access.OutcomeRejected, "a person rejected", false, false, false, time.Time{}, false},
 		"rejected before the review": {func(r *review.Removal) {
 			r.Rejected = []access.Change{{Action: access.Remove, Target: "group:wiki", At: noon.Add(-2 * time.Hour)}}
 		}, access.OutcomeOpen, "", true, true, true, time.Time{}, true},
@@ -297,9 +297,9 @@ func TestLate(t *testing.T) {
 		failed string
 	}{
 		"nobody decided on the plan that held it, p1": {access.Item{Outcome: access.OutcomeHeld, Plan: "p1"}, "cut off"},
-		"it could not be looked at: cut off":          {access.Item{Outcome: access.OutcomeOpen, Why: "waits"}, "cut off"},
+		"it could not be read: cut off":               {access.Item{Outcome: access.OutcomeOpen, Why: "waits"}, "cut off"},
 		"waits":                                       {access.Item{Outcome: access.OutcomeOpen, Why: "waits"}, ""},
-		"the organization's loop did not take it in time: was it paused, or not running?": {
+		"the organization's loop did not write it in time: was it paused, or not running?": {
 			access.Item{Outcome: access.OutcomeOpen}, ""},
 	} {
 		got := review.Late(c.item, c.failed)

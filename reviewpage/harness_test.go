@@ -313,7 +313,7 @@ func sampleSheet(items int) reviewpage.Sheet {
 			Since: day(time.March, 12), Peers: &access.Peers{Group: "contractors", Of: 14, Hold: 0},
 			Recommend: access.VerdictRemove,
 			Because:   "nobody else in contractors holds it, and it was added by hand", Risk: 92,
-			Risks: []string{"organization admin", "from outside", "nothing in the policy explains it"},
+			Risks: []string{"organization admin", "external", "nothing in the policy explains it"},
 		},
 		{
 			Person: "5b2", Email: "ana@acme.example", Name: "Ana López", Status: "active", External: yes(false),

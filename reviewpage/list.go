@@ -162,7 +162,7 @@ func newCard(row Row, s Sheet, left draft) card {
 func badges(i access.Item) []string {
 	var words []string
 	if i.External != nil && *i.External {
-		words = append(words, "from outside")
+		words = append(words, "external")
 	}
 	if i.Status != "" && i.Status != "active" {
 		words = append(words, i.Status)

@@ -28,14 +28,14 @@ func TestListShowsEachItemsFacts(t *testing.T) {
 
 	olu := page.id("item-1")
 	require.Equal(t, "Olu Adeyemi organization admin", olu.all("h2")[0].text())
-	require.Contains(t, olu.class("marks")[0].text(), "from outside")
+	require.Contains(t, olu.class("marks")[0].text(), "external")
 	require.Contains(t, olu.class("marks")[0].text(), "Risk: high, 92 of 100")
 	require.Equal(t, "everything: the administration of the whole organization", olu.fact("Opens"))
 	require.Equal(t, "Castellan did not add it, and nothing in the policy explains it", olu.fact("Why"))
 	require.Equal(t, "not known", olu.fact("Last use"))
 	require.Equal(t, "0 of 14 others in contractors hold it too", olu.fact("Others"))
 	require.Equal(t, "bo@acme.example", olu.fact("Sponsor"))
-	require.Equal(t, "organization admin | from outside | nothing in the policy explains it", olu.fact("Risks"))
+	require.Equal(t, "organization admin | external | nothing in the policy explains it", olu.fact("Risks"))
 	require.Equal(t, "Castellan recommends: remove, because nobody else in contractors holds it, and it was added by hand", olu.class("recommend")[0].text())
 
 	ana := page.id("item-2")

@@ -18,7 +18,7 @@ func TestAppearance(t *testing.T) {
 	b := newTab(t, 4)
 	b.set(func(d *memoryBackend) {
 		d.sheet.Items[3].Mine, d.sheet.Items[3].MyComment = access.VerdictKeep, "she writes the handbook"
-		d.refuse[2] = "more was said of it since this page was shown: look again"
+		d.refuse[2] = "it was decided or commented on since this page was shown: look again"
 	})
 	b.screen()
 	b.enter()

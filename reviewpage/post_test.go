@@ -92,7 +92,7 @@ func TestFlashListsRefusedItems(t *testing.T) {
 	fill := map[string]string{"save": "page"}
 	p.set(func(d *memoryBackend) {
 		for n := 1; n <= 14; n++ {
-			d.refuse[n] = "more was said of it since"
+			d.refuse[n] = "it was decided or commented on since"
 		}
 	})
 	for _, item := range p.sheet.Items {
@@ -101,7 +101,7 @@ func TestFlashListsRefusedItems(t *testing.T) {
 	page := read(t, p.follow(p.post("/review/decide", p.fields("/review", fill))).Body.String())
 	told := page.id("told")
 	require.Contains(t, told.text(), "Saved: 6.")
-	require.Contains(t, told.text(), "Item 10: more was said of it since and 4 more")
+	require.Contains(t, told.text(), "Item 10: it was decided or commented on since and 4 more")
 	require.Contains(t, told.class("flash")[0].attrs["class"], "bad")
 	require.Equal(t, "#item-1", told.all("a")[0].attrs["href"])
 	require.Contains(t, page.id("item-14").text(), "What is chosen or written here is not saved yet.",

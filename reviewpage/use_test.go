@@ -266,9 +266,9 @@ func TestBrowserKeepsWhatFailed(t *testing.T) {
 	b.click("#save-1")
 	fails("The stage is just ending: try again.")
 
-	b.set(func(d *memoryBackend) { d.sayErr, d.refuse[1] = nil, "more was said of it since" })
+	b.set(func(d *memoryBackend) { d.sayErr, d.refuse[1] = nil, "it was decided or commented on since" })
 	b.click("#save-1")
-	fails("Item 1: more was said of it since")
+	fails("Item 1: it was decided or commented on since")
 
 	// Who would leave now is asked first.
 	b.do(chromedp.Evaluate[chromedp.Void]("setTimeout(() => document.querySelector('.choose a').click())"))
@@ -276,7 +276,7 @@ func TestBrowserKeepsWhatFailed(t *testing.T) {
 		10*time.Millisecond)
 	_, err := chromedp.Call(b.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: false})
 	require.NoError(t, err)
-	fails("Item 1: more was said of it since")
+	fails("Item 1: it was decided or commented on since")
 
 	b.set(func(d *memoryBackend) { d.refuse = nil })
 	b.click("#save-1")

@@ -14,21 +14,21 @@ type Source interface {
 	// of page ends the read and is returned as it is. After an error the proof is empty.
 	Read(ctx context.Context, page func(Page) error) (Proof, error)
 
-	// Lookup asks for one person by the immutable key. ErrGone: the provider says that there is no such person, or that
-	// the person was deleted. Any other error: it is not known. Somebody outside the scope is found all the same.
+	// Lookup looks up one person by the immutable key. ErrGone: the provider answers that there is no such person, or
+	// that the person was deleted. Any other error: it is not known. A person outside the scope is found all the same.
 	Lookup(ctx context.Context, key string) (Identity, error)
 }
 
-// Limited is a Source of which the policy may read a part, by a filter or a place that the provider knows.
+// Limited is a Source of which the policy may read only a part, by a filter or a place that the provider knows.
 type Limited interface {
 	Source
 
-	// Outside reports whether the provider says of somebody, who is there, that they are outside of what Read shows.
-	// That Read did not show them is no such word. An error: it is not known.
+	// Outside reports whether the provider confirms that a person, who is there, is outside of what Read shows. That
+	// Read did not show them does not confirm it. An error: it is not known.
 	Outside(ctx context.Context, key string) (bool, error)
 }
 
-// Watcher is a Source that tells what changed. What it says is a hint about where to look, and never evidence.
+// Watcher is a Source that reports what changed. Its reports are hints about where to look, never evidence.
 type Watcher interface {
 	Source
 

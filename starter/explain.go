@@ -16,7 +16,7 @@ func (s *session) explain() *cobra.Command {
 	var suppose []string
 	c := &cobra.Command{
 		Use: "explain [ORG] PERSON", Short: "Show the whole decision for one person: facts, mappings, rules, grants, and what would be done",
-		Long: "Reads the person from Atlassian and decides as any run would; nothing is written. Somebody of an identity source is\n" +
+		Long: "Reads the person from Atlassian and decides as any run would; nothing is written. A person of an identity source is\n" +
 			"named by account, or as source:key, for example corp:4711, also before there is an account.\n" +
 			"Each --if assumes something about this person alone, for example: --if 'groups+=it-ops' --if 'now+=30d'\n" +
 			"--if 'title=Engineer'",
@@ -35,17 +35,17 @@ func (s *session) explain() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVar(&suppose, "if", nil,
-		"what to suppose, for example groups+=it-ops; may be given several times")
+		"an assumption, for example groups+=it-ops; may be given several times")
 	return c
 }
 
 func printExplanation(w io.Writer, x messages.Explanation) {
 	display.Fprintf(w, "%s (%s), as decided for %s\n", x.Person.Label(), x.Person.ID, localTime(x.At))
 	for _, text := range x.Supposed {
-		display.Fprintf(w, "  supposed: %s\n", text)
+		display.Fprintf(w, "  assumed: %s\n", text)
 	}
 	if len(x.Facts) == 0 && len(x.Identities) > 0 {
-		display.Fprintln(w, "  no account is linked to it, so that only what its sources say is known")
+		display.Fprintln(w, "  no account is linked to it, so only its data in the sources is known")
 		printIdentities(w, x.Identities)
 		printRecords(w, x.Records)
 		return
@@ -126,7 +126,7 @@ func printOutcome(w io.Writer, x messages.Explanation) {
 		}
 	}
 	for _, c := range x.Rejected {
-		display.Fprintf(w, "  not: %s, since somebody rejected it\n", c.Label())
+		display.Fprintf(w, "  not: %s, because a person rejected it\n", c.Label())
 	}
 	for _, line := range x.Guard {
 		display.Fprintf(w, "  guard: %s\n", line)

@@ -20,7 +20,7 @@ func (s *session) findings() *cobra.Command {
 	var now bool
 	var id, format, out string
 	c := &cobra.Command{
-		Use: "findings [ORG]", Short: "Show the governance report: broad access, admins, people from outside, inactive people, …",
+		Use: "findings [ORG]", Short: "Show the governance report: broad access, admins, external people, inactive people, …",
 		Long: "Shows the newest governance report; with --now, makes one first, which reads everybody and changes nothing.\n" +
 			"The policy's governance section schedules it. --format json, csv or html prints the whole report.",
 		Args: argCount(0, 1),

@@ -21,8 +21,8 @@ func (s *session) grant() *cobra.Command {
 	c := &cobra.Command{
 		Use: "grant PERSON TARGET", Short: "Request a temporary grant: access is removed when its time is over",
 		Long: "Requests a grant within the limits of the policy's grants section. PERSON is an e-mail address or account id, TARGET\n" +
-			"for example role:org-admin or group:jira-admins-acme. If the policy requires approval, the approvers are told, and the\n" +
-			"request waits for them.",
+			"for example role:org-admin or group:jira-admins-acme. If the policy requires approval, the approvers are notified, and\n" +
+			"the request waits for them.",
 		Args: argCount(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.RequestedBy, err = s.actingPerson(); err != nil {

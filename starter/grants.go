@@ -65,10 +65,10 @@ func (s *session) grants() *cobra.Command {
 	}
 	c.Flags().StringVar(&in.Person, "person", "", "only this person's: e-mail address or account id")
 	c.Flags().StringVar(&target, "target", "", "only of this target")
-	c.Flags().BoolVar(&in.Open, "open", false, "only those that are not over and done")
-	c.Flags().IntVar(&in.Limit, "limit", 50, "grants at most; 0: all of them")
-	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
-	c.Flags().BoolVar(&hours, "hours", false, "sum up the hours of privilege instead")
+	c.Flags().BoolVar(&in.Open, "open", false, "only those that have not ended")
+	c.Flags().IntVar(&in.Limit, "limit", 50, "the most grants to list; 0: all of them")
+	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
+	c.Flags().BoolVar(&hours, "hours", false, "add up the hours of privilege instead")
 	c.Flags().StringVar(&since, "since", "",
 		"with --hours: from this day or instant on, for example 2026-01-01; twelve months otherwise")
 	return c
@@ -114,9 +114,9 @@ func grantState(g access.Grant, now time.Time) string {
 	case now.Before(g.Until):
 		return "active"
 	case g.RevokedAt.IsZero():
-		return "being taken back"
+		return "being revoked"
 	case g.RemovedByHand:
-		return "ended early: its access was taken away"
+		return "ended early: its access was removed manually"
 	case g.ClosedBy != "" && g.From.Equal(g.Until):
 		return "withdrawn by " + g.Label(g.ClosedBy)
 	case g.ClosedBy != "":

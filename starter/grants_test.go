@@ -44,7 +44,7 @@ func TestGrantState(t *testing.T) {
 		"not begun":              {noon.Add(-time.Second), func(g *access.Grant) { g.ProvisionedAt = time.Time{} }},
 		"being given":            {noon, func(g *access.Grant) { g.ProvisionedAt = time.Time{} }},
 		"active":                 {noon, func(*access.Grant) {}},
-		"being taken back":       {noon.Add(time.Hour), func(*access.Grant) {}},
+		"being revoked":          {noon.Add(time.Hour), func(*access.Grant) {}},
 		"over":                   {after, func(g *access.Grant) { g.State, g.RevokedAt = access.GrantEnded, after }},
 		"ended early by ana@acme.example": {after, func(g *access.Grant) {
 			g.State, g.RevokedAt, g.ClosedBy = access.GrantEnded, after, "ana@acme.example"

@@ -21,8 +21,8 @@ func (s *session) identities() *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use: "identities [ORG]", Short: "List the people of identity sources with their accounts, records and states",
-		Long: "Counts the people of each provision by their states, then lists them, one a line: as the provision's last run found\n" +
-			"them. People of sources that nothing provisions are linked, or have no account, with the reason.\n" +
+		Long: "Counts the people of each provision by their states, then lists them, one per line, as the provision's last run found\n" +
+			"them. People of sources that no provision uses are linked, or have no account, with the reason.\n" +
 			"For example: --state email-drift, --state 'no account', --source corp --limit 0 --format csv",
 		Args: func(c *cobra.Command, args []string) error {
 			if format != "" && format != "csv" {
@@ -47,8 +47,8 @@ func (s *session) identities() *cobra.Command {
 	c.Flags().StringVar(&in.Provision, "provision", "", "only people of this provision")
 	c.Flags().StringVar(&in.Source, "source", "", "only people of this identity source")
 	c.Flags().StringVar(&in.State, "state", "", "only people in this state, for example unlinked")
-	c.Flags().IntVar(&in.Limit, "limit", 200, "people at most; 0: all of them")
-	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().IntVar(&in.Limit, "limit", 200, "the most people to list; 0: all of them")
+	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
 	c.Flags().StringVar(&format, "format", "", "csv: a table for spreadsheets, without the counts")
 	return c
 }
@@ -60,7 +60,7 @@ func printPeople(w io.Writer, answer messages.ReportAnswer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nIDENTITY\tADDRESS\tSTATE\tACCOUNT\tRECORD\tPROVISION\tDETAIL")
 	for _, p := range answer.People {
-		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(p.Identity, "nobody's record"), p.Address,
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(p.Identity, "no identity"), p.Address,
 			p.State, p.Account, p.Record, p.Provision, p.Detail)
 	}
 	_ = table.Flush()
@@ -99,7 +99,7 @@ func printIdentities(w io.Writer, all []messages.ExplainedIdentity) {
 				display.Fprintf(t, "  group %s\tgives %s\n", g.Group, joined(g.Gives))
 			}
 			if i.Others > 0 {
-				display.Fprintf(t, "  and %d groups that give nothing\n", i.Others)
+				display.Fprintf(t, "  %d other groups\tgive nothing\n", i.Others)
 			}
 		})
 	}
@@ -162,16 +162,16 @@ func printSources(w io.Writer, s messages.OrgSyncState) {
 				known.Groups, localTime(known.Read))
 		}
 		if known.Problem != "" {
-			display.Fprintf(w, "    cannot be read since %s, and nobody counts as gone: %s\n", localTime(known.Failing),
+			display.Fprintf(w, "    cannot be read since %s; until it can, nobody counts as gone: %s\n", localTime(known.Failing),
 				known.Problem)
 		}
 		if known.Suspect != "" {
-			display.Fprintf(w, "    suspect: %s; what it lacks counts once somebody accepts it:\n    %s\n", known.Suspect,
+			display.Fprintf(w, "    suspect: %s. Nothing that is missing counts as gone until you accept it:\n    %s\n", known.Suspect,
 				display.Update(messages.OrgSyncID(s.Org), messages.AcceptSource,
 					display.Input{{"source", one.Name}, {"lacks", known.Lacks}, {"by", messages.You}, {"note", ""}}))
 		}
 		if known.Missing > 0 {
-			display.Fprintf(w, "    %d that the last read did not show are asked for again before they count as gone\n",
+			display.Fprintf(w, "    %d missing from the last read; each is looked up again before it counts as gone\n",
 				known.Missing)
 		}
 	}
@@ -182,7 +182,7 @@ func printProvisions(w io.Writer, s messages.OrgSyncState) {
 	for _, one := range s.Settings.Provisions {
 		i := slices.IndexFunc(s.Provisions, func(known messages.ProvisionStatus) bool { return known.Name == one.Name })
 		if i < 0 {
-			display.Fprintf(w, "  provision %s: not yet; it begins after the first full verification\n", one.Name)
+			display.Fprintf(w, "  provision %s: not run yet; it starts after the first full verification\n", one.Name)
 			continue
 		}
 		known := s.Provisions[i]
@@ -197,7 +197,7 @@ func printProvisions(w io.Writer, s messages.OrgSyncState) {
 		}
 	}
 	if len(s.Settings.Sources) > 0 {
-		display.Fprintf(w, "  who is in which state: %s\n", display.Starter("identities", s.Org))
+		display.Fprintf(w, "  the people and their states: %s\n", display.Starter("identities", s.Org))
 	}
 }
 

@@ -33,8 +33,8 @@ func TestIdentitiesListsPeople(t *testing.T) {
 	}{
 		"text": {
 			[]string{"acme", "--limit", "3"}, messages.ReportInput{Limit: 3},
-			[]string{"provision staff: 7 linked\n", "hr:1             ana@acme.example  linked     712020:a  r1      staff",
-				"nobody's record", "a⟨U+202E⟩b, c", "more: --after n"}, "identity,",
+			[]string{"provision staff: 7 linked\n", "hr:1         ana@acme.example  linked     712020:a  r1      staff",
+				"no identity", "a⟨U+202E⟩b, c", "more: --after n"}, "identity,",
 		},
 		"csv": {
 			[]string{"acme", "--limit", "3", "--format", "csv", "--state", "linked", "--source", "hr", "--provision", "staff",
@@ -79,7 +79,7 @@ func TestPrintExplanationTellsWhatSourcesSay(t *testing.T) {
 			HeldBy: []string{"external"}, Notes: []string{"duplicate: x"}}},
 	}
 	wants := []string{"identity hr:1\n", "present since " + localTime(at), "none", "title = title", "Lead",
-		"not known: no dept", "group hr:crew", "gives group:a, group:b", "and 3 groups that give nothing",
+		"not known: no dept", "group hr:crew", "gives group:a, group:b", "3 other groups     give nothing",
 		"record of provision staff\n", "r1, found by binding", "by provision staff", `title: "Dev" → "Lead"`, "overwrites",
 		`nickName: "" → "an"`, "writes", "external", "duplicate: x"}
 	text := printed(t, func(w io.Writer) { printExplanation(w, x) })

@@ -23,10 +23,11 @@ func (s *session) link() *cobra.Command {
 	var org string
 	var in messages.LinkInput
 	c := &cobra.Command{
-		Use: "link BATCH [PERSON…]", Short: "Link accounts that people have already to records of a SCIM directory, in waves",
+		Use: "link BATCH [PERSON…]", Short: "Link people's existing accounts to records in a SCIM directory, in waves",
 		Long: "Makes a preview of who would be linked, what is kept and what is overwritten, and waits for it. Nothing is written\n" +
-			"before you approve exactly that preview. A PERSON is an e-mail address, an account id, or SOURCE:KEY; without any, it is\n" +
-			"everybody who has an account and no record. The same BATCH may be started again: whoever is linked already stays so.\n" +
+			"before you approve exactly that preview. A PERSON is an e-mail address, an account id, or SOURCE:KEY; without any, the\n" +
+			"batch is everybody who has an account but no record. You may start the same BATCH again: people who are linked already\n" +
+			"are left as they are.\n" +
 			"For example: starter link pilot ana@acme.example bo@acme.example --provision staff",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -57,7 +58,7 @@ func (s *session) link() *cobra.Command {
 	}
 	orgFlag(c, &org)
 	c.Flags().StringVar(&in.Provision, "provision", "", "the provision of the policy whose directory gets the records")
-	c.Flags().IntVar(&in.Most, "most", 0, "people at most, where none is named; default 500")
+	c.Flags().IntVar(&in.Most, "most", 0, "the most people, if none is named; default 500")
 	c.Flags().IntVar(&in.Wave, "wave", 0, "people linked at a time; default 50")
 	c.Flags().StringVar(&in.Note, "note", "", "why, for the ledger")
 	return c
@@ -79,7 +80,7 @@ func (s *session) startLink(ctx context.Context, org, batch string, in messages.
 	}, messages.Link, in)
 	var running *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &running) {
-		return state, fmt.Errorf("batch %s of %s is under way: see workflow %s, or %s. It can be started again once it is over",
+		return state, fmt.Errorf("batch %s of %s is already running: see workflow %s, or %s. It can be started again once it has ended",
 			batch, org, id, display.Starter("links", org, batch))
 	}
 	if err != nil {
@@ -134,12 +135,12 @@ func printLink(w io.Writer, s messages.LinkState) {
 	if s.ReadOnly != "" {
 		display.Fprintf(w, "  a preview only: nothing is linked, since %s\n", s.ReadOnly)
 	}
-	display.Fprintf(w, "  who, what is kept and overwritten: %s\n", display.Starter("links", s.Org, s.Batch))
+	display.Fprintf(w, "  the people, what is kept and what is overwritten: %s\n", display.Starter("links", s.Org, s.Batch))
 	if s.Hold != nil {
 		for _, rule := range s.Hold.Rules {
 			display.Fprintf(w, "  %s\n", rule)
 		}
-		display.Fprintf(w, "approve exactly this preview: %s\n", display.Update(s.Workflow, messages.ApprovePlan,
+		display.Fprintf(w, "to approve exactly this preview: %s\n", display.Update(s.Workflow, messages.ApprovePlan,
 			display.Input{{"plan", s.Hold.Plan}, {"by", messages.You}}))
 	}
 }
@@ -147,8 +148,8 @@ func printLink(w io.Writer, s messages.LinkState) {
 func (s *session) links() *cobra.Command {
 	in := messages.ReportInput{Kind: messages.ReportLinks}
 	c := &cobra.Command{
-		Use: "links [ORG] BATCH", Short: "List the people of a batch of links: what is kept, what is overwritten, what became of them",
-		Long: "Lists everybody of a batch, one a line, with the wave and the outcome: pending, linked, already-linked, not-linked (with\n" +
+		Use: "links [ORG] BATCH", Short: "List the people of a link batch, with what is kept, what is overwritten, and the outcome",
+		Long: "Lists the people of a batch, one per line, with the wave and the outcome: pending, linked, already-linked, not-linked (with\n" +
 			"the reason), left-out, or surprise. For example: links pilot --state surprise",
 		Args: argCount(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -164,8 +165,8 @@ func (s *session) links() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&in.State, "state", "", "only people with this outcome, for example surprise")
-	c.Flags().IntVar(&in.Limit, "limit", 200, "people at most; 0: all of them")
-	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().IntVar(&in.Limit, "limit", 200, "the most people to list; 0: all of them")
+	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
 	return c
 }
 
@@ -174,7 +175,7 @@ func printLinks(w io.Writer, answer messages.ReportAnswer) {
 		display.Fprintf(w, "%s: %d %s\n", c.Of, c.Count, c.State)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nIDENTITY\tADDRESS\tACCOUNT\tRECORD\tWAVE\tOUTCOME\tKEPT\tOVERWRITTEN\tLOCKED THEN\tDETAIL")
+	fmt.Fprintln(table, "\nIDENTITY\tADDRESS\tACCOUNT\tRECORD\tWAVE\tOUTCOME\tKEPT\tOVERWRITTEN\tLOCKED AFTERWARDS\tDETAIL")
 	for _, k := range answer.Links {
 		wave := ""
 		if k.Wave > 0 {

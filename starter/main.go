@@ -42,7 +42,7 @@ func command() *cobra.Command {
 		Long: "Applies Castellan's policies, shows its plans, requests temporary grants, runs access reviews, and answers questions.\n" +
 			"\n" +
 			"It connects to Temporal with Temporal's own settings (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, …), and to nothing else.\n" +
-			"CASTELLAN_BY says who acts; CASTELLAN_CODE is the code that you were sent as a reviewer, if the review asks for one.",
+			"CASTELLAN_BY says who you are; CASTELLAN_CODE is the code that you were sent as a reviewer, if the review requires one.",
 		Args: subcommandRequired, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		DisableFlagsInUseLine: true, SuggestionsMinimumDistance: 2, SilenceUsage: true, SilenceErrors: true,
 	}
@@ -50,7 +50,7 @@ func command() *cobra.Command {
 	s := &session{}
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print the answer as JSON")
 	root.PersistentFlags().StringVar(&s.givenBy, "by", "",
-		"who acts, for the ledger: your e-mail address or account id (CASTELLAN_BY, or your user name, otherwise)")
+		"who you are, for the ledger: your e-mail address or account id (CASTELLAN_BY, or your user name, otherwise)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.HasSubCommands() {
 			return nil // only shows its help

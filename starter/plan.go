@@ -29,7 +29,7 @@ func (s *session) plan() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan FILE | plan --held [ORG] | plan --run RUN [ORG]",
 		Short: "Show what a policy would do, what is held, or what a run did",
-		Long:  "With a policy file: reads the organization as it is now and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what came of each.",
+		Long:  "With a policy file: reads the organization as it is now and shows what that policy would change; nothing is written.\nWith --held: the lines that wait for a decision. With --run: the lines of an earlier run and what became of each.",
 		Args: func(c *cobra.Command, args []string) (err error) { // checked before connecting to Temporal
 			switch {
 			case len(args) > 1:
@@ -41,7 +41,7 @@ func (s *session) plan() *cobra.Command {
 			}
 			file, err = readPolicyFile(args[0])
 			if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(args[0], "./") {
-				return usageError(c, "plan takes a policy file, and there is none named %s. Of an organization that runs, `%s` shows what waits for a decision, and `%s` its runs",
+				return usageError(c, "plan takes a policy file, and there is none named %s. For a running organization, `%s` shows what waits for a decision, and `%s` its runs",
 					args[0], display.Starter("plan --held", args[0]), display.Starter("runs", args[0]))
 			}
 			return err
@@ -73,8 +73,8 @@ func (s *session) plan() *cobra.Command {
 	c.Flags().StringVar(&run, "run", "", "the lines of this run")
 	c.Flags().StringSliceVar(&states, "state", nil,
 		"only lines in these states, for example observed: what rules that observe would do")
-	c.Flags().IntVar(&limit, "limit", 0, "lines at most; all of them when left out")
-	c.Flags().StringVar(&after, "after", "", "the page after this one: next of the last answer")
+	c.Flags().IntVar(&limit, "limit", 0, "the most lines to list; all of them when left out")
+	c.Flags().StringVar(&after, "after", "", "continue a list: the value of next in the previous answer")
 	return c
 }
 
@@ -113,11 +113,11 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 	r, c := answer.Plan.Run, answer.Plan.Run.Counts
 	display.Fprintf(w, "run %s (%s, %s), %s\n", r.Run, r.Scope, r.Trigger, r.Plan)
 	if aboutRecords(answer.Plan) {
-		display.Fprintf(w, "%d people looked at: %d records to create, %d to change, %d people to deactivate; %d of them the guard holds\n\n",
+		display.Fprintf(w, "%d people decided: %d records to create, %d to update, %d to deactivate; the guard holds %d of these changes\n\n",
 			c.People, c.Adds, c.Updates, c.Removals, c.Held)
 		printRecordLines(w, answer.Plan.Lines)
 	} else {
-		display.Fprintf(w, "%d people read: %d adds, %d removals, %d adoptions; %d of them the guard holds\n\n", c.People,
+		display.Fprintf(w, "%d people read: %d adds, %d removals, %d adoptions; the guard holds %d of these changes\n\n", c.People,
 			c.Adds, c.Removals, c.Adopts, c.Held)
 		printLines(w, answer.Plan.Lines)
 	}

@@ -61,7 +61,7 @@ func TestPrintPlanShowsEachValueOfARecord(t *testing.T) {
 				Edits: []access.Edit{{Attribute: "active", From: "true", To: "false"}}}}}})
 		text := regexp.MustCompile(` +`).ReplaceAllString(out.String(), " ")
 		for _, want := range []string{
-			"7 people looked at: 0 records to create, 1 to change, 0 people to deactivate; 1 of them the guard holds",
+			"7 people decided: 0 records to create, 1 to update, 0 to deactivate; the guard holds 1 of these changes",
 			"update ana@acme.example corp:7 title: \"\" → \"Lead\" held email-change",
 			`update ana@acme.example corp:7 emails: "a@x" → "b\u202e\tc@x" held email-change`,
 			"deactivate 712020:bo corp:8 active: \"true\" → \"false\"",

@@ -127,7 +127,7 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 
 func printHold(w io.Writer, org string, h messages.Hold) {
 	if h.Provision != "" {
-		display.Fprintf(w, "  held since %s: of provision %s, %d records to create, %d to change, %d people to deactivate\n    plan %s\n",
+		display.Fprintf(w, "  held since %s: provision %s, %d records to create, %d to update, %d to deactivate\n    plan %s\n",
 			localTime(h.Opened), h.Provision, h.Adds, h.Updates, h.Removals, h.Plan)
 	} else {
 		display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", localTime(h.Opened),
@@ -257,7 +257,7 @@ func (s *session) runs() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 20, "runs at most")
+	c.Flags().IntVar(&limit, "limit", 20, "the most runs to list")
 	return c
 }
 

@@ -165,7 +165,7 @@ type startAnswer struct {
 func (s *session) reviewStart() *cobra.Command {
 	var org, date string
 	c := &cobra.Command{
-		Use: "start CAMPAIGN", Short: "Start a campaign of the policy's reviews by hand",
+		Use: "start CAMPAIGN", Short: "Start a campaign of the policy's reviews manually",
 		Long: "Starts the campaign now: its items are collected, then its reviewers are asked. A campaign has one review per date.",
 		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -276,8 +276,8 @@ func (s *session) reviewList() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&in.Campaign, "campaign", "", "only of this campaign")
-	c.Flags().IntVar(&in.Limit, "limit", 20, "reviews at most; 0: all of them")
-	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().IntVar(&in.Limit, "limit", 20, "the most reviews to list; 0: all of them")
+	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
 	return c
 }
 

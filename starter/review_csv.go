@@ -205,20 +205,20 @@ func (s *sheet) add(line int, cell func(column string) string) {
 	}
 	n, err := wholeNumber(trimmed(columnItem))
 	if err != nil || n < 1 {
-		refuse(0, "item %q is no item's number", trimmed(columnItem))
+		refuse(0, "item %q is not an item's number", trimmed(columnItem))
 		return
 	}
 	parsed := sheetLine{line: line, org: trimmed(columnOrg), review: trimmed(columnReview),
 		DecideLine: messages.DecideLine{Item: n, Comment: comment}}
 	var ok bool
 	if parsed.Verdict, ok = verdictOf(cell(columnVerdict)); !ok {
-		refuse(n, "%q is no verdict: write keep or remove, or nothing", trimmed(columnVerdict))
+		refuse(n, "%q is not a verdict: write keep or remove, or nothing", trimmed(columnVerdict))
 		return
 	}
 	if written := trimmed(columnVersion); written != "" {
 		version, err := wholeNumber(written)
 		if err != nil {
-			refuse(n, "version %q is no number: leave it as it was exported", written)
+			refuse(n, "version %q is not a number: leave it as it was exported", written)
 			return
 		}
 		parsed.Version = &version
@@ -252,7 +252,7 @@ func (s *sheet) linesFor(r reviewRef) []sheetLine {
 		switch other := slices.IndexFunc(all, func(l sheetLine) bool { return !same(l, line) }); {
 		case other >= 0:
 			s.refused = append(s.refused, refusedLine{line.line, line.Item,
-				fmt.Sprintf("line %d says something else of the same item", all[other].line)})
+				fmt.Sprintf("line %d decides the same item differently", all[other].line)})
 		case all[0].line == line.line:
 			fit = append(fit, line)
 		}

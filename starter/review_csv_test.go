@@ -50,7 +50,7 @@ func TestSheetWriter(t *testing.T) {
 	require.Equal(t, []string{
 		"quarterly:2026-03-02", "12", "0", "", "", "3", "712020:x", "", "not known", "", "role:org-admin", "",
 		"nothing in the policy explains it",
-		"not known", "somebody else", "not known", "nobody to compare with", "", "", "", "", "", "712020:x", "acme",
+		"not known", "someone else", "not known", "nobody to compare with", "", "", "", "", "", "712020:x", "acme",
 	}, rows[2])
 }
 
@@ -210,8 +210,8 @@ func TestReadSheetAcceptsDecimals(t *testing.T) {
 	filled, err := readSheet(strings.NewReader(
 		"\ufeff\ufeffreview;item;version;verdict\nr;3.0;2.00;keep\nr;4,0;0,0;keep\nr;1.000;0;keep\nr;1.5;0;keep\n"))
 	require.NoError(t, err)
-	require.Equal(t, []refusedLine{{4, 0, `item "1.000" is no item's number`},
-		{5, 0, `item "1.5" is no item's number`}}, filled.refused)
+	require.Equal(t, []refusedLine{{4, 0, `item "1.000" is not an item's number`},
+		{5, 0, `item "1.5" is not an item's number`}}, filled.refused)
 	require.Len(t, filled.lines, 2)
 	require.Equal(t, messages.DecideLine{Item: 3, Verdict: access.VerdictKeep, Version: versioned(2)},
 		filled.lines[0].DecideLine)
@@ -247,14 +247,14 @@ func TestReadSheetRefusesLineByLine(t *testing.T) {
 	}
 	require.Equal(t, []int{2, 3, 11}, lines)
 	require.ElementsMatch(t, []refusedLine{
-		{4, 3, `"yes" is no verdict: write keep or remove, or nothing`},
-		{5, 0, `item "x" is no item's number`},
-		{6, 0, `item "0" is no item's number`},
-		{7, 6, `version "v1" is no number: leave it as it was exported`},
+		{4, 3, `"yes" is not a verdict: write keep or remove, or nothing`},
+		{5, 0, `item "x" is not an item's number`},
+		{6, 0, `item "0" is not an item's number`},
+		{7, 6, `version "v1" is not a number: leave it as it was exported`},
 		{8, 7, "it belongs to another review: quarterly:2026-01-01"},
 		{9, 7, "it belongs to another review: quarterly:2026-03-02 of beta"},
-		{10, 8, "line 12 says something else of the same item"},
-		{12, 8, "line 10 says something else of the same item"},
+		{10, 8, "line 12 decides the same item differently"},
+		{12, 8, "line 10 decides the same item differently"},
 		{15, 11, "the comment has 1001 characters; at most 1000 are allowed"},
 	}, filled.refused)
 	require.Equal(t, 1, filled.empty)

@@ -56,11 +56,11 @@ func (s *session) reviewDecide() *cobra.Command {
 		},
 	}
 	who.flags(c)
-	c.Flags().StringVar(&all.Person, "person", "", "all of mine that this person holds: e-mail address or account id")
-	c.Flags().StringVar(&target, "target", "", "all of mine of this target")
-	c.Flags().BoolVar(&recommended, "recommended", false, "all of mine that are undecided, as recommended")
-	c.Flags().BoolVar(&all.Undecided, "undecided", false, "only what I have not decided; alone: all of it")
-	c.Flags().StringVar(&comment, "comment", "", "why; it stands in the evidence")
+	c.Flags().StringVar(&all.Person, "person", "", "all of your items that this person holds: e-mail address or account id")
+	c.Flags().StringVar(&target, "target", "", "all of your items of this target")
+	c.Flags().BoolVar(&recommended, "recommended", false, "all of your undecided items, as recommended")
+	c.Flags().BoolVar(&all.Undecided, "undecided", false, "only items that you have not decided; alone: all of them")
+	c.Flags().StringVar(&comment, "comment", "", "why; it is kept in the evidence")
 	return c
 }
 
@@ -158,8 +158,8 @@ func (s *session) reviewDelegate() *cobra.Command {
 	var who reviewerFlags
 	var in messages.DelegateInput
 	c := &cobra.Command{
-		Use: "delegate REVIEW --to WHO [ITEM…]", Short: "Delegate items to somebody else, who is told",
-		Long: "Delegates items that you have not decided to somebody else: the numbered ones, or all of them.",
+		Use: "delegate REVIEW --to WHO [ITEM…]", Short: "Delegate items to someone else, who is notified",
+		Long: "Delegates items that you have not decided to someone else: the numbered ones, or all of them.",
 		Args: argCount(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.Items, err = parseItems(args[1:]); err != nil {
@@ -182,7 +182,7 @@ func (s *session) reviewDelegate() *cobra.Command {
 	}
 	who.flags(c)
 	c.Flags().StringVar(&in.To, "to", "", "who decides instead: e-mail address or account id")
-	c.Flags().StringVar(&in.Comment, "comment", "", "why; it stands in the evidence")
+	c.Flags().StringVar(&in.Comment, "comment", "", "why; it is kept in the evidence")
 	_ = c.MarkFlagRequired("to")
 	return c
 }
@@ -245,7 +245,7 @@ func (s *session) reviewReopen() *cobra.Command {
 		},
 	}
 	who.flags(c)
-	c.Flags().StringVar(&in.Comment, "comment", "", "why; it stands in the evidence")
+	c.Flags().StringVar(&in.Comment, "comment", "", "why; it is kept in the evidence")
 	return c
 }
 

@@ -61,10 +61,10 @@ func (s *session) reviewExport() *cobra.Command {
 		},
 	}
 	orgFlag(c, &org)
-	c.Flags().BoolVar(&mine, "mine", false, "only what whoever acts (--by) is asked about in this stage")
+	c.Flags().BoolVar(&mine, "mine", false, "only items that you (--by) are asked about in this stage")
 	c.Flags().StringVar(&out, "out", "", "the file to write; standard output when left out")
 	c.Flags().BoolVar(&semicolons, "semicolons", false,
-		"separate by semicolons, as Excel wants it where the comma is the decimal sign")
+		"separate cells by semicolons, as Excel expects where the comma is the decimal separator")
 	return c
 }
 

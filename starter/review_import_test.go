@@ -63,7 +63,7 @@ func filled(n int) *sheet {
 func TestSendSheetReportsEveryRefusedLine(t *testing.T) {
 	d := &fakeReview{refuses: map[int]string{}, said: map[int]messages.DecideLine{}}
 	for n := 1; n <= 120; n++ {
-		d.refuses[n*5] = "more was said of it since"
+		d.refuses[n*5] = "it was decided or commented on since"
 	}
 	s := filled(700)
 	s.refused = []refusedLine{{Line: 900, Why: "unreadable"}}
@@ -75,7 +75,7 @@ func TestSendSheetReportsEveryRefusedLine(t *testing.T) {
 	require.Zero(t, sum.Unconfirmed)
 	require.Len(t, sum.Refused, 121)
 	for n, r := range sum.Refused[:120] {
-		require.Equal(t, refusedLine{(n+1)*5 + 1, (n + 1) * 5, "more was said of it since"}, r,
+		require.Equal(t, refusedLine{(n+1)*5 + 1, (n + 1) * 5, "it was decided or commented on since"}, r,
 			"in the order of the file")
 	}
 	require.Equal(t, []int{500, 450, 200}, d.sent, "what one answer cannot name is asked for again")
@@ -127,7 +127,7 @@ func TestReviewImportReportsEachLine(t *testing.T) {
 		"quarterly:2026-03-02;7;0;keep;",
 	}, "\r\n")), 0o600))
 	d := &fakeReview{
-		refuses: map[int]string{4: "more was said of it since this was exported; look at it again"},
+		refuses: map[int]string{4: "it was decided or commented on since this was exported; look at it again"},
 		said:    map[int]messages.DecideLine{7: {Item: 7, Verdict: access.VerdictKeep}},
 	}
 	f := &fakeTemporal{update: func(_ int, _ string, body any) (any,
@@ -138,8 +138,8 @@ func TestReviewImportReportsEachLine(t *testing.T) {
 	s.code = config.NewSecret("abcd-efgh")
 	err := f.run(t, s, "", "import", file)
 	require.EqualError(t, err, "2 lines were refused; all others are applied")
-	require.Equal(t, `line 4: item 3: "maybe" is no verdict: write keep or remove, or nothing
-line 5: item 4: more was said of it since this was exported; look at it again
+	require.Equal(t, `line 4: item 3: "maybe" is not a verdict: write keep or remove, or nothing
+line 5: item 4: it was decided or commented on since this was exported; look at it again
 `+file+`, review quarterly:2026-03-02: 5 lines with a verdict: 2 applied, 1 recorded before, 2 refused; 2 without a verdict
 1 line has a comment but no verdict, and was ignored: use starter review comment
 997 items left to decide
@@ -173,9 +173,9 @@ func TestReviewImportOfOnlyUnreadableLines(t *testing.T) {
 		"quarterly:2026-03-02,1,keep," +
 			strings.Repeat("x", 1001): "line 2: item 1: the comment has 1001 characters; at most 1000 are allowed\n" +
 			file + ", review quarterly:2026-03-02: 1 line",
-		"quarterly:2026-03-02,one,keep,": "line 2: item \"one\" is no item's number\n" +
+		"quarterly:2026-03-02,one,keep,": "line 2: item \"one\" is not an item's number\n" +
 			file + ", review quarterly:2026-03-02: 1 line",
-		",0,keep,": "line 2: item \"0\" is no item's number\n" + file +
+		",0,keep,": "line 2: item \"0\" is not an item's number\n" + file +
 			": 1 line",
 	} {
 		require.NoError(t, os.WriteFile(file, []byte("review,item,verdict,comment\n"+text+"\n"), 0o600))

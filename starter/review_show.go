@@ -37,13 +37,13 @@ func (s *session) reviewShow() *cobra.Command {
 		},
 	}
 	orgFlag(c, &org)
-	c.Flags().BoolVar(&mine, "mine", false, "only what whoever acts (--by) is asked about in this stage")
-	c.Flags().BoolVar(&in.Open, "undecided", false, "only what nobody has decided; with --mine, what I have not")
+	c.Flags().BoolVar(&mine, "mine", false, "only items that you (--by) are asked about in this stage")
+	c.Flags().BoolVar(&in.Open, "undecided", false, "only undecided items; with --mine, those that you have not decided")
 	c.Flags().StringVar(&in.Person, "person", "", "only what this person holds: e-mail address or account id")
 	c.Flags().StringVar(&target, "target", "", "only this target")
 	c.Flags().StringSliceVar(&in.States, "outcome", nil, "only items with these outcomes, for example held or refused")
-	c.Flags().IntVar(&in.Limit, "limit", 50, "items at most; 0: all of them")
-	c.Flags().StringVar(&in.After, "after", "", "the page after this one: next of the last answer")
+	c.Flags().IntVar(&in.Limit, "limit", 50, "the most items to list; 0: all of them")
+	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
 	return c
 }
 
@@ -195,7 +195,7 @@ func personDetails(i access.Item) display.Safe {
 		words = append(words, i.Name)
 	}
 	if i.External != nil && *i.External {
-		words = append(words, "from outside")
+		words = append(words, "external")
 	}
 	if i.Sponsor != "" {
 		words = append(words, "sponsor "+cmp.Or(i.SponsorEmail, i.Sponsor))

@@ -68,7 +68,7 @@ who has most left:
   bo@acme.example   3 of 20 decided
   eva@acme.example  2 of 11 decided, as fallback, gone
 
-1  risk 85  ana@partner.example (Ana Ray, from outside, sponsor cy@acme.example, suspended)  group:jira-admins
+1  risk 85  ana@partner.example (Ana Ray, external, sponsor cy@acme.example, suspended)  group:jira-admins
    why held     mapping admins (source group it); grant g1
    since        2026-01-02, made by Castellan
    last use     jira/acme 2026-02-27, confluence/acme never, jsm/acme not known
@@ -80,7 +80,7 @@ who has most left:
 
 12  risk 3  712020:x  role:org-admin
    why held     nothing in the policy explains it
-   since        not known, made by somebody else
+   since        not known, made by someone else
    last use     not known
    peers        nobody to compare with
    recommended  nothing
@@ -118,7 +118,7 @@ func TestReviewShowOfAFinishedReview(t *testing.T) {
 
 12  risk 3  712020:x  role:org-admin
    why held     nothing in the policy explains it
-   since        not known, made by somebody else
+   since        not known, made by someone else
    last use     not known
    peers        nobody to compare with
    recommended  nothing

@@ -33,7 +33,7 @@ func madeBy(i access.Item) string {
 	if i.Owned {
 		return "Castellan"
 	}
-	return "somebody else"
+	return "someone else"
 }
 
 func lastUse(i access.Item) string {

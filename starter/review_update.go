@@ -78,7 +78,7 @@ func (s *session) reviewCode(ctx context.Context, in io.Reader, file string, r r
 		return "", err
 	}
 	if !isTerminal(in) {
-		return "", fmt.Errorf("%s asks reviewers for the code that they were sent: set CASTELLAN_CODE, or name a file with --code-file (- is standard input)", r)
+		return "", fmt.Errorf("%s requires the code that you were sent: set CASTELLAN_CODE, or name a file with --code-file (- is standard input)", r)
 	}
 	display.Fprintf(s.notes, "the code that you were sent for %s: ", r)
 	return firstLine(in, "standard input")
@@ -241,7 +241,7 @@ func (s *session) notRunning(ctx context.Context, r reviewRef) error {
 		return err
 	}
 	if answer.Review == nil || !answer.Review.Review.State.Final() {
-		return fmt.Errorf("%s is not over, but its workflow is not running: somebody terminated it, or Temporal lost it. The decisions stay in the ledger, but will not be carried out", r)
+		return fmt.Errorf("%s is not over, but its workflow is not running: it was terminated, or Temporal lost it. The decisions stay in the ledger, but will not be carried out", r)
 	}
 	ended := answer.Review.Review
 	return fmt.Errorf("%s is %s since %s: it accepts nothing more. Its evidence: %s", r, ended.State,

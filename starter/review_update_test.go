@@ -83,7 +83,7 @@ func TestReviewDecideSendsAProofNotTheCode(t *testing.T) {
 		"no such file":         {args: []string{"--code-file", file + "x"}, err: "read the code: open"},
 		"none is wanted":       {bare: true},
 		"one is wanted": {codes: true,
-			err: "asks reviewers for the code that they were sent: set CASTELLAN_CODE"},
+			err: "requires the code that you were sent: set CASTELLAN_CODE"},
 		"not what stands in a pipe": {codes: true, typed: "ABCDEFGH", err: "--code-file"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,22 +30,22 @@ func (r *accessReview) nextDue(now time.Time) (due time.Time, why string) {
 	switch {
 	case r.stageRuns(now):
 		next.At(r.Stage.Due, fmt.Sprintf("stage %d ends", r.Review.Stage))
-		next.At(r.reminder(remindMiddle), "remind who has something left")
-		next.At(r.reminder(remindLast), "remind who has something left, for the last time")
+		next.At(r.reminder(remindMiddle), "remind reviewers with items left")
+		next.At(r.reminder(remindLast), "remind reviewers with items left, for the last time")
 		if !r.Stage.FellBack {
-			next.At(r.Stage.Fallback, "ask the fallback about what nobody decided")
+			next.At(r.Stage.Fallback, "ask the fallback reviewers about undecided items")
 		}
-		next.At(r.escalation(), "ask the owner about what nobody decided")
-		next.At(r.Stage.Checked.Add(checkEvery), "see whether the reviewers are still there")
-		again(r.Attend, "look after the reviewers again")
-		next.At(r.nextAtOnce(), "see how far removals are")
-		again(r.AtOnce, "carry removals out again")
+		next.At(r.escalation(), "ask the owner about undecided items")
+		next.At(r.Stage.Checked.Add(checkEvery), "check whether the reviewers are still active")
+		again(r.Attend, "check the reviewers again")
+		next.At(r.nextAtOnce(), "check the progress of removals")
+		again(r.AtOnce, "retry the removals")
 		if r.stale {
-			next.At(r.recount, "count what is decided")
+			next.At(r.recount, "count decisions")
 		}
 	case r.Phase == messages.ReviewCarrying || r.Phase == messages.ReviewHeld:
-		next.At(r.Carried.Next, "see how far removals are")
-		next.At(r.Carried.Until, "give up what was not carried out")
+		next.At(r.Carried.Next, "check the progress of removals")
+		next.At(r.Carried.Until, "give up removals that were not carried out")
 	}
 	return next.Due, next.Why
 }

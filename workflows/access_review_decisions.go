@@ -48,7 +48,7 @@ func (r *accessReview) recordDecisions(ctx workflow.Context) {
 			}
 			results, err := act.ReviewSay(ctx, in)
 			if err == nil && len(results) != len(some) {
-				err = errors.New("not every word was answered")
+				err = errors.New("not every decision was answered")
 			}
 			delegated := false
 			for i, s := range some {

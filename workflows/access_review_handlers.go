@@ -16,7 +16,7 @@ import (
 // listen registers the handlers of all messages to a review.
 func (r *accessReview) listen(ctx workflow.Context) error {
 	if err := kit.AnswerQuery(ctx, messages.Status,
-		"how far the review is, who has what left to decide, what comes next", func() messages.ReviewStatus {
+		"the review's progress, who has what left to decide, and what comes next", func() messages.ReviewStatus {
 			return r.status(ctx)
 		}); err != nil {
 		return err
@@ -27,19 +27,19 @@ func (r *accessReview) listen(ctx workflow.Context) error {
 	})
 	r.handlers, r.history = h, kit.NewRenewal(h, kit.Limits{Events: renewReviewAt, Updates: renewUpdates})
 	err := kit.FirstError(
-		kit.Handle(ctx, h, messages.DecideItems, "say which items are kept and which removed", r.checkDecide, r.decide),
-		kit.Handle(ctx, h, messages.DelegateItems, "hand items on to somebody else", r.checkDelegate, r.delegate),
+		kit.Handle(ctx, h, messages.DecideItems, "decide which items are kept and which are removed", r.checkDecide, r.decide),
+		kit.Handle(ctx, h, messages.DelegateItems, "delegate items to someone else", r.checkDelegate, r.delegate),
 		kit.Handle(ctx, h, messages.CommentItem, "comment on an item", r.checkComment, r.comment),
-		kit.Handle(ctx, h, messages.ReopenItems, "take back what was said, while the stage lasts",
+		kit.Handle(ctx, h, messages.ReopenItems, "withdraw decisions, while the stage lasts",
 			r.checkReopen, r.reopen),
-		kit.Handle(ctx, h, messages.Remind, "tell reviewers again, with a fresh link and code", r.checkRemind,
+		kit.Handle(ctx, h, messages.Remind, "remind reviewers, with a new link and code", r.checkRemind,
 			r.remindNow),
-		kit.Handle(ctx, h, messages.RevokeLinks, "make the links and codes sent so far useless", r.checkRevokeLinks,
+		kit.Handle(ctx, h, messages.RevokeLinks, "invalidate the links and codes sent so far", r.checkRevokeLinks,
 			r.revokeLinks),
-		kit.Handle(ctx, h, messages.Extend, "let the stage end later", r.checkExtend, r.extend),
+		kit.Handle(ctx, h, messages.Extend, "extend the current stage", r.checkExtend, r.extend),
 		kit.Handle(ctx, h, messages.CloseReview, "end deciding now and carry out what was decided", r.checkClose,
 			r.closeNow),
-		kit.Handle(ctx, h, messages.CancelReview, "end the review and carry nothing more out", r.checkCancel,
+		kit.Handle(ctx, h, messages.CancelReview, "end the review without carrying out anything more", r.checkCancel,
 			r.cancelNow),
 	)
 	if err != nil {
@@ -64,13 +64,13 @@ func (r *accessReview) recordRefusal(one messages.RefusedMessage) {
 func (r *accessReview) checkOpen(by string) error {
 	switch {
 	case by == "":
-		return kit.Refuse("by is missing: say who speaks, by e-mail address or account id")
+		return kit.Refuse("by is missing: say who you are, by e-mail address or account id")
 	case r.Phase == messages.ReviewTaking || r.Phase == messages.ReviewDeciding && r.Review.Stage == 0:
 		return kit.Refuse("the review is just opening; try again in a moment")
 	case r.Phase != messages.ReviewDeciding:
 		return kit.Refuse("deciding is over: the review is %s", r.Phase)
 	case r.Cancel != nil || r.End != nil:
-		return kit.Refuse("deciding is over: it is just being ended")
+		return kit.Refuse("deciding is over: the review is just being closed")
 	}
 	return checkName(by)
 }
@@ -92,7 +92,7 @@ func checkItems(items []int, all *messages.ItemFilter, lines int) error {
 	}
 	switch n := len(items) + lines; {
 	case given > 1:
-		return kit.Refuse("say which items by one of items, all and lines, not by several")
+		return kit.Refuse("name the items by only one of items, all and lines")
 	case n > messages.MostItems:
 		return kit.Refuse("%d items at once; at most %d are allowed", n, messages.MostItems)
 	}
@@ -102,7 +102,7 @@ func checkItems(items []int, all *messages.ItemFilter, lines int) error {
 // checkName refuses a name that is too long to be an address or an account id.
 func checkName(name string) error {
 	if len(name) > mostName {
-		return kit.Refuse("%q is no e-mail address and no account id: it is too long", name[:32]+"…")
+		return kit.Refuse("%q is neither an e-mail address nor an account id: it is too long", name[:32]+"…")
 	}
 	return nil
 }
@@ -200,7 +200,7 @@ func (r *accessReview) remindNow(ctx workflow.Context, in messages.RemindInput) 
 		return messages.Answer{}, err
 	}
 	r.Untold, r.wake = kit.Bounded(told.Untold), true
-	return messages.Answer{Message: fmt.Sprintf("told again: %d of the reviewers", told.Told)}, nil
+	return messages.Answer{Message: fmt.Sprintf("reminded: %d of the reviewers", told.Told)}, nil
 }
 
 func (r *accessReview) checkRevokeLinks(in messages.RevokeLinksInput) error {

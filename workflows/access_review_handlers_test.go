@@ -24,7 +24,7 @@ var badWords = map[string]struct{ name, body, why string }{
 	"no items": {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep"}`,
 		"items are missing"},
 	"items twice": {messages.DecideItems,
-		`{"by":"rita@acme.example","verdict":"keep","items":[1],"all":{}}`, "by one of items, all and lines"},
+		`{"by":"rita@acme.example","verdict":"keep","items":[1],"all":{}}`, "by only one of items, all and lines"},
 	"a line without a verdict": {messages.DecideItems, `{"by":"rita@acme.example","lines":[{"item":1}]}`,
 		`the verdict "" is unknown`},
 	"too many items": {messages.DecideItems,
@@ -32,7 +32,7 @@ var badWords = map[string]struct{ name, body, why string }{
 		"items has 501 elements; at most 500 are allowed"},
 	"an endless comment": {messages.DecideItems,
 		`{"by":"rita@acme.example","verdict":"keep","items":[1],"comment":"` + strings.Repeat("x", 1<<20) + `"}`,
-		"say it in several pieces"},
+		"split it"},
 	"a character of no text": {messages.DecideItems,
 		`{"by":"rita@acme.example","verdict":"keep","items":[1],"comment":"a\u0000b"}`, "U+0000"},
 	"a reason of no text": {messages.Extend, `{"by":"bo@acme.example","duration":"24h","reason":"\u0000"}`,
@@ -47,13 +47,13 @@ var badWords = map[string]struct{ name, body, why string }{
 		`{"by":"bo@acme.example","reviewer":"` + strings.Repeat("r", 321) + `"}`, "has 321 bytes; at most 320"},
 	"an unknown field": {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","item":1}`,
 		`unknown field "item"`},
-	"no JSON object": {messages.DecideItems, `"keep"`, "not what is needed"},
+	"no JSON object": {messages.DecideItems, `"keep"`, "input is not valid"},
 	"two objects": {messages.DecideItems, `{"by":"rita@acme.example","verdict":"keep","items":[1]} {}`,
 		"after top-level value"},
 	"nobody delegates":       {messages.DelegateItems, `{"to":"fay@acme.example"}`, "by is missing"},
 	"a delegation to nobody": {messages.DelegateItems, `{"by":"rita@acme.example"}`, "to is missing"},
 	"a delegation twice": {messages.DelegateItems,
-		`{"by":"rita@acme.example","to":"fay@acme.example","items":[1],"all":{}}`, "by one of items, all and lines"},
+		`{"by":"rita@acme.example","to":"fay@acme.example","items":[1],"all":{}}`, "by only one of items, all and lines"},
 	"nobody comments": {messages.CommentItem, `{"item":1,"comment":"why?"}`, "by is missing"},
 	"a comment on nothing": {messages.CommentItem, `{"by":"rita@acme.example","comment":"why?"}`,
 		"item is missing"},
@@ -386,8 +386,8 @@ func TestAccessReviewOpsRemindReviewers(t *testing.T) {
 	nobody := c.updateAt(3*time.Hour, messages.Remind,
 		messages.RemindInput{By: "bo@acme.example", Reviewer: "eve@acme.example"})
 	c.mustEnd()
-	contains(t, all.message(t), "told again: 2")
-	contains(t, one.message(t), "told again: 1")
+	contains(t, all.message(t), "reminded: 2")
+	contains(t, one.message(t), "reminded: 1")
 	require.ErrorContains(t, nobody.err, "eve@acme.example is not asked about anything")
 	require.Equal(t, []time.Duration{time.Hour, 5 * day, 9 * day}, c.noticesTo("review-reminder 1", rita))
 	require.Equal(t, []time.Duration{time.Hour, 2 * time.Hour, 5 * day, 9 * day}, c.noticesTo("review-reminder 1", sam))

@@ -288,7 +288,7 @@ func (c *reviewTest) hangBetween(name string, from, to time.Duration) {
 
 // down returns what an API answers that does not work.
 func down() error {
-	return temporal.NewApplicationError("Atlassian cannot be reached or fails", session.ErrUnavailable)
+	return temporal.NewApplicationError("Atlassian cannot be reached, or returns errors", session.ErrUnavailable)
 }
 
 // status returns the answer of the status query.

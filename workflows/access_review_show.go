@@ -94,7 +94,7 @@ func (r *accessReview) details(ctx workflow.Context) string {
 		page.Command(display.Starter("verify-evidence", "evidence.jsonl"))
 	}
 	if r.Untold != "" {
-		page.Line("\n**Not everybody could be told:** %s\n", r.Untold)
+		page.Line("\n**Some notices could not be sent:** %s\n", r.Untold)
 	}
 	describeRefused(&page, r.Refused)
 	return clipDetails(page.String())
@@ -108,20 +108,20 @@ func (r *accessReview) describePhase(page *display.Page, command func(name strin
 	case r.cancelling():
 		page.Line("It is being cancelled: %s.\n", r.Cancel.Reason)
 	case r.Phase == messages.ReviewTaking:
-		page.Line("Taking items: %d people looked at so far.\n", r.People)
+		page.Line("Collecting items: %d people read so far.\n", r.People)
 	case r.Phase == messages.ReviewDeciding && r.Review.Stage == 0:
-		page.Line("Giving out %d items.\n", r.Review.Items)
+		page.Line("Assigning %d items to reviewers.\n", r.Review.Items)
 	case r.Phase == messages.ReviewDeciding:
 		page.Line("**%d of %d items decided** in stage %d of %d (%d to keep, %d to remove so far), until %s.\n",
 			s.Decided, s.Asked, r.Review.Stage, r.Review.Stages, s.Keep, s.Remove, instant(r.Stage.Due))
 		r.describeReviewers(page)
-		page.Line("To let the stage end later, to end it now, to send somebody a fresh link, or to stop it all:")
+		page.Line("To extend the stage, to end deciding now, to send a reviewer a new link, or to cancel the review:")
 		command(messages.Extend, [2]string{"duration", "72h"}, [2]string{"reason", ""})
 		command(messages.CloseReview, [2]string{"reason", ""})
 		command(messages.Remind, [2]string{"reviewer", "who@example.com"})
 		command(messages.CancelReview, [2]string{"reason", ""})
 	case r.Phase == messages.ReviewCarrying, r.Phase == messages.ReviewHeld:
-		page.Line("Deciding is over. %d removals are being carried out, %d are held by the guard; what is not done by %s is given up and reported.\n", r.Carried.Open, r.Carried.Held, instant(r.Carried.Until))
+		page.Line("Deciding is over. %d removals are being carried out, %d are held by the guard; what is not done by %s is given up and reported as late.\n", r.Carried.Open, r.Carried.Held, instant(r.Carried.Until))
 		if r.Carried.Plan != "" {
 			page.Line("**The guard holds plan %s.** Look at it (%s), then decide:", display.Code(r.Carried.Plan),
 				display.Starter("plan --held", r.in.Org))
@@ -143,9 +143,9 @@ func (r *accessReview) describeSideProblems(page *display.Page) {
 				p.Tries, p.Message)
 		}
 	}
-	say("Reviewers cannot be looked after", r.Attend)
+	say("Reminders and fallbacks cannot be handled", r.Attend)
 	say("Removals cannot be carried out", r.AtOnce)
-	say("What is decided cannot be counted", r.countProblem())
+	say("Decisions cannot be counted", r.countProblem())
 }
 
 // countProblem returns why decisions cannot be counted, as long as that matters.
@@ -173,7 +173,7 @@ func (r *accessReview) describeReviewers(page *display.Page) {
 		page.Line("| %s | %d | %d | %s |", one.Who(), one.Decided, one.Items, role)
 	}
 	if n := len(r.Status.Reviewers) - mostShown; n > 0 {
-		page.Line("\n… and %d more, who have less left; the status query has them all.", n)
+		page.Line("\n… and %d more, who have fewer items left; the status query lists all of them.", n)
 	}
 	page.Line("")
 }
@@ -197,7 +197,7 @@ func (r *accessReview) describeOutcomes(page *display.Page) {
 	for _, o := range all {
 		look := ""
 		if o.Exception() {
-			look = "somebody has to look"
+			look = "needs attention"
 		}
 		page.Line("| %s | %d | %s |", o, r.Status.Outcomes[o], look)
 	}

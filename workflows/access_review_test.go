@@ -60,7 +60,7 @@ func TestAccessReviewThatNobodyAnswers(t *testing.T) {
 			c.silence = silence
 			c.at(8*day, func() {
 				contains(t, c.page(), "| fay@acme.example | 0 | 4 | fallback |",
-					"Next: see whether the reviewers are still there")
+					"Next: check whether the reviewers are still active")
 			})
 			s := c.mustEnd()
 			require.Equal(t, []access.Outcome{outcome, outcome, outcome, outcome}, c.outcomes())

@@ -218,7 +218,7 @@ func TestAccessReviewOutageWhileReviewersAreLookedAfter(t *testing.T) {
 	c.failUntil(7*day, "ReviewAttend", down())
 	c.at(6*day+12*time.Hour, func() {
 		require.NotNil(t, c.status().Problem)
-		contains(t, c.page(), "**Reviewers cannot be looked after since", "nothing else waits for it")
+		contains(t, c.page(), "**Reminders and fallbacks cannot be handled since", "nothing else waits for it")
 	})
 	c.decides(5*day, rita, keep, 1, 2)
 	c.at(5*day+time.Minute, func() { require.Equal(t, 2, c.status().Progress.Decided, "words are counted meanwhile") })
@@ -264,7 +264,7 @@ func TestAccessReviewCountThatFails(t *testing.T) {
 	c.failBetween(day, 2*day, "ReviewProgress", fatal(session.ErrInvalid, "a mistake of ours"))
 	c.decides(day, rita, keep, 1)
 	c.at(day+time.Hour, func() {
-		contains(t, c.page(), "**What is decided cannot be counted since",
+		contains(t, c.page(), "**Decisions cannot be counted since",
 			"a mistake of ours")
 	})
 	c.at(3*day, func() {
@@ -302,7 +302,7 @@ func TestAccessReviewNotifierThatFailsKeepsNoReview(t *testing.T) {
 	c.failUntil(100*day, "ReviewTell", fatal(session.ErrInvalid, "the mail server does not answer"))
 	c.at(day, func() {
 		contains(t, c.status().Untold, "review-asked", "the mail server")
-		contains(t, c.page(), "**Not everybody could be told:**")
+		contains(t, c.page(), "**Some notices could not be sent:**")
 	})
 	c.mustEnd()
 	require.Equal(t, 10*day, from(c.review.Closed))

@@ -134,7 +134,7 @@ func TestOrgSyncBelievesNoSignalAboutAHold(t *testing.T) {
 		require.False(t, l.status().Adopted)
 		require.NotContains(t, l.page(), "forged")
 		require.Equal(t, messages.RunReading, l.status().Running.State)
-		require.Contains(t, lastOf(l.status().Refused).Why, "did not say this")
+		require.Contains(t, lastOf(l.status().Refused).Why, "did not send this")
 		text, err := json.Marshal(l.status())
 		require.NoError(t, err)
 		require.NotContains(t, string(text), "forged")
@@ -230,8 +230,8 @@ func TestReconcileRunsAsAChildOfTheLoopAlone(t *testing.T) {
 		change     func(*messages.ReconcileInput)
 		why        string
 	}{
-		"by hand":                 {"", "hand1", nil, "is started by org-sync:acme, not by hand"},
-		"by hand, under its name": {"", "reconcile:acme:r1", nil, "is started by org-sync:acme, not by hand"},
+		"by hand":                 {"", "hand1", nil, "is started by org-sync:acme, not manually"},
+		"by hand, under its name": {"", "reconcile:acme:r1", nil, "is started by org-sync:acme, not manually"},
 		"by another organization": {"org-sync:other", "reconcile:acme:r1", nil,
 			"is started by org-sync:acme, not by org-sync:other"},
 		"under another name": {"org-sync:acme", "hand1", nil, "must be reconcile:acme:r1, not hand1"},
@@ -270,5 +270,5 @@ func TestWorkflowsRefuseInputsThatCanBeReadInTwoWays(t *testing.T) {
 	}
 	q := newLoop(t)
 	q.env.ExecuteWorkflow(messages.OrgSync)
-	require.ErrorContains(t, q.env.GetWorkflowError(), "nothing came")
+	require.ErrorContains(t, q.env.GetWorkflowError(), "there was no input")
 }

@@ -68,15 +68,19 @@ func Link(ctx workflow.Context, raw converter.RawValue) (messages.LinkState, err
 func checkLink(in messages.LinkInput, batch string) error {
 	switch {
 	case in.Provision == "":
-		return kit.Refuse("provision is missing: name the one of the policy whose directory gets the records")
+		return kit.Refuse("provision is missing: name the policy's provision whose directory gets the records")
 	case in.By == "":
-		return kit.Refuse("by is missing: say who asks for it")
+		return kit.Refuse("by is missing: say who requests it")
+	case slices.Contains(in.People, ""):
+		return kit.Refuse("people has an empty name: write e-mail addresses, account ids or source:key")
 	case messages.CheckBatch(batch) != nil:
 		return kit.Refuse("%v", messages.CheckBatch(batch))
 	case len(in.People) > messages.MostLinks, in.Most > messages.MostLinks:
-		return kit.Refuse("a batch has at most %d people: make several", messages.MostLinks)
-	case in.Most < 0, in.Wave < 0, in.Wave > messages.MostLinkWave:
-		return kit.Refuse("most is at least 1, and wave from 1 to %d; both may be left out", messages.MostLinkWave)
+		return kit.Refuse("a batch has at most %d people: split it into several", messages.MostLinks)
+	case in.Most < 0:
+		return kit.Refuse("most is %d: write 1 to %d, or leave it out", in.Most, messages.MostLinks)
+	case in.Wave < 0, in.Wave > messages.MostLinkWave:
+		return kit.Refuse("wave is %d: write 1 to %d, or leave it out", in.Wave, messages.MostLinkWave)
 	}
 	return nil
 }
@@ -191,15 +195,18 @@ func (k *linkBatch) link(ctx workflow.Context) error {
 			size = usualWave
 		}
 		next, err := act.NextWave(ctx,
-			provisioning.NextWaveInput{LinkRunInput: k.batch(), Wave: k.Wave + 1, Size: size})
-		if err != nil {
+			provisioning.NextWaveInput{LinkRunInput: k.batch(), Wave: k.Wave + 1, Size: size, Since: k.Begun})
+		switch {
+		case err != nil:
 			return err
-		}
-		if len(next) == 0 {
+		case len(next.Surprise) > 0:
+			k.Surprise, k.State = next.Surprise, messages.LinkStopped
+			return nil
+		case len(next.Identities) == 0:
 			k.State = messages.LinkDone
 			return nil
 		}
-		k.Wave, k.Linking, k.Tries, k.Written = k.Wave+1, next, 0, false
+		k.Wave, k.Linking, k.Tries, k.Written = k.Wave+1, next.Identities, 0, false
 		k.show(ctx)
 	}
 	k.Tries++
@@ -263,10 +270,29 @@ func (k *linkBatch) end(ctx workflow.Context) error {
 	return nil
 }
 
-// cancel ends a batch that somebody cancelled.
+// cancel ends a batch that was cancelled: it writes no more, and finds out what became of the wave under way.
 func (k *linkBatch) cancel(ctx workflow.Context) error {
 	k.State = messages.LinkStopped
-	k.Surprise = []string{"the workflow was cancelled"}
+	k.Surprise = append(k.Surprise, "the workflow was cancelled")
+	whole, _ := workflow.NewDisconnectedContext(ctx)
+	if len(k.Linking) > 0 {
+		if _, err := act.EndLinks(whole, provisioning.EndLinksInput{LinkRunInput: k.batch(), State: k.State,
+			LinesOnly: true}); err != nil {
+			return err
+		}
+	}
+	for try := 1; len(k.Linking) > 0 && try <= linkTries; try++ {
+		seen, err := act.CheckWave(whole, provisioning.CheckWaveInput{LinkRunInput: k.batch(), Identities: k.Linking,
+			Since: k.Begun, Last: try == linkTries})
+		if err != nil {
+			k.log.Warn("what became of the last wave is not known", "error", err)
+			break
+		}
+		if k.Surprise = append(k.Surprise, seen.Surprise...); seen.Open+seen.Unseen == 0 {
+			break
+		}
+		kit.AwaitUntil(whole, workflow.Now(ctx).Add(linkLag), "let what is in flight end", func() bool { return false })
+	}
 	if err := k.end(ctx); err != nil {
 		return err
 	}

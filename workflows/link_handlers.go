@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/workflows/internal/act"
 	"github.com/castellan-io/castellan/workflows/internal/kit"
@@ -73,7 +74,7 @@ func (k *linkBatch) reject(ctx workflow.Context, in messages.DecisionInput) (mes
 // decide records a decision on the preview.
 func (k *linkBatch) decide(ctx workflow.Context, decision, state string, in messages.DecisionInput) error {
 	if k.deciding {
-		return kit.Refuse("somebody is deciding just now; look again in a moment")
+		return kit.Refuse("another decision is being recorded; look again in a moment")
 	}
 	k.deciding = true
 	defer func() { k.deciding = false }()
@@ -83,8 +84,12 @@ func (k *linkBatch) decide(ctx workflow.Context, decision, state string, in mess
 	if err := k.checkDecision(in); err != nil {
 		return err
 	}
-	if _, err := act.Decide(ctx, reconcile.DecideInput{Org: k.Org, Decision: decision, Batch: k.Batch,
-		DecisionInput: in}); err != nil {
+	_, err := act.Decide(ctx, reconcile.DecideInput{Org: k.Org, Decision: decision, Batch: k.Batch, DecisionInput: in})
+	if kit.KindOf(err) == session.ErrNotOpen { // after a reset, say: the ledger has its end already
+		k.State, k.Surprise, k.Hold = messages.LinkStopped, []string{kit.MessageOf(err)}, nil
+		return kit.Refuse("%s; start the batch again for a new preview", kit.MessageOf(err))
+	}
+	if err != nil {
 		return err
 	}
 	k.State, k.By, k.Plan, k.Hold = state, in.By, in.Plan, nil

@@ -29,21 +29,25 @@ func (k *linkBatch) details() string {
 			k.Problem.Tries, instant(k.Problem.Retry), k.Problem.Message)
 	}
 	if len(k.Surprise) > 0 {
-		page.Line("**Stopped:** nobody further is linked.\n")
+		page.Line("**Stopped:** no one else is linked.\n")
 		for _, s := range k.Surprise {
 			page.Line("- %s", s)
 		}
-		page.Line("\nLook into it; then start the batch again: whoever is linked already stays so.\n")
+		page.Line("\nFind out why, then start the batch again: people who are linked already are left as they are.\n")
 	}
 	if k.ReadOnly != "" {
 		page.Line("**A preview only:** nothing is linked, since %s.\n", k.ReadOnly)
 	}
 	if k.State == messages.LinkLinking {
 		page.Line("Wave %d: %d people. Approved by %s.\n", k.Wave, len(k.Linking), k.By)
+		if k.Tries > 1 && !k.Written {
+			page.Line("**%s has not written the wave yet**, and was asked %d times. See its page: it may be paused, or "+
+				"the provision has a problem.\n", messages.OrgSyncID(k.Org), k.Tries)
+		}
 	}
 	page.Line("- people: %s", describeStates(k.Counts))
-	page.Line("- managed accounts without a record: %d", k.Gap)
-	page.Line("\nWho they are, what is kept and what is overwritten: %s\n",
+	page.Line("- managed accounts without a record, as of the last full verification: %d", k.Gap)
+	page.Line("\nThe people, what is kept and what is overwritten: %s\n",
 		display.Starter("links", k.Org, k.Batch))
 	if k.Hold != nil {
 		page.Line("### Waits for a decision\n")

@@ -37,6 +37,8 @@ type linkTest struct {
 	checks  []provisioning.CheckWaveInput
 	decided []reconcile.DecideInput
 	ended   []string
+	changed string // since the preview
+	stopped bool   // the lines were ended before the rest
 	after   []messages.ProvisionNowInput
 }
 
@@ -92,10 +94,12 @@ func (l *linkTest) openHistory(start time.Time) {
 			l.decided = append(l.decided, in)
 			return reconcile.DecideResult{}, nil
 		},
-		"NextWave": func(_ context.Context, in provisioning.NextWaveInput) ([]string, error) {
-			var next []string
-			for ; l.left > 0 && len(next) < in.Size; l.left-- {
-				next = append(next, "hr:"+string(rune('0'+l.left)))
+		"NextWave": func(_ context.Context, in provisioning.NextWaveInput) (next provisioning.NextWaveResult, err error) {
+			if l.changed != "" {
+				return provisioning.NextWaveResult{Surprise: []string{l.changed}}, nil
+			}
+			for ; l.left > 0 && len(next.Identities) < in.Size; l.left-- {
+				next.Identities = append(next.Identities, "hr:"+string(rune('0'+l.left)))
 			}
 			return next, nil
 		},
@@ -104,7 +108,11 @@ func (l *linkTest) openHistory(start time.Time) {
 			return l.check(len(l.checks), in), nil
 		},
 		"EndLinks": func(_ context.Context, in provisioning.EndLinksInput) (provisioning.EndLinksResult, error) {
-			l.ended = append(l.ended, in.State)
+			if in.LinesOnly {
+				l.stopped = true
+			} else {
+				l.ended = append(l.ended, in.State)
+			}
 			return provisioning.EndLinksResult{Counts: []messages.StateCount{{State: "linked", Count: 4}}}, nil
 		},
 	} {
@@ -139,7 +147,7 @@ func TestLinkWaits(t *testing.T) {
 	other := l.updateAt(time.Second, messages.ApprovePlan, messages.DecisionInput{Plan: "sha256:5b", By: "ana"})
 	l.at(time.Hour, func() {
 		require.Empty(t, l.asks)
-		contains(t, l.page(), "pilot", "held", "4 pending", "without a record: 9", "starter links", linkPlan,
+		contains(t, l.page(), "pilot", "held", "4 pending", "full verification: 9", "starter links", linkPlan,
 			"--name approve-plan")
 	})
 	approved := l.approveAt(2 * time.Hour)
@@ -169,6 +177,18 @@ func TestLinkStopsAtASurprise(t *testing.T) {
 	require.Contains(t, state.Surprise[0], "builders is gone")
 	require.Len(t, l.asks, 1)
 	require.Equal(t, []string{messages.LinkStopped}, l.ended)
+}
+
+// TestLinkStopsBeforeAWrite: what changed since the preview stops the batch before anything is written.
+func TestLinkStopsBeforeAWrite(t *testing.T) {
+	l := newLinkTest(t)
+	l.changed = "ana@acme.example: account 7 is inactive; nothing was written"
+	l.approveAt(time.Minute)
+	state, err := l.runToEnd()
+	require.NoError(t, err)
+	require.Equal(t, messages.LinkStopped, state.State)
+	require.Contains(t, state.Surprise[0], "inactive")
+	require.Empty(t, l.asks)
 }
 
 // TestLinkAsksAgain: a loop that is paused, or has lost the question, is asked again, more and more rarely; histories
@@ -260,6 +280,8 @@ func TestLinkEndsEarly(t *testing.T) {
 			require.True(t, temporal.IsCanceledError(err), "%v", err)
 			require.Equal(t, []string{messages.LinkStopped}, l.ended)
 			require.Less(t, len(l.asks), 2)
+			require.Equal(t, at > time.Hour, l.stopped)
+			require.Len(t, l.checks, len(l.asks), "what became of the wave is found out")
 		})
 	}
 }
@@ -291,9 +313,9 @@ func TestLinkSurvivesTrouble(t *testing.T) {
 	for says, change := range map[string]func(*linkTest){
 		"provision is missing": func(l *linkTest) { l.input.Provision = "" },
 		"by is missing":        func(l *linkTest) { l.input.By = "" },
-		"wave from 1":          func(l *linkTest) { l.input.Wave = 201 },
+		"write 1 to 200":       func(l *linkTest) { l.input.Wave = 201 },
 		"must be link:":        func(l *linkTest) { l.id = "pilot" },
-		"the batch":            func(l *linkTest) { l.id = messages.LinkID(org, "two words") },
+		"name of a batch":      func(l *linkTest) { l.id = messages.LinkID(org, "two words") },
 	} {
 		l := newLinkTest(t)
 		change(l)

@@ -139,6 +139,6 @@ func TestOrgSyncResumeLiftsNoPauseThatCameAfterIt(t *testing.T) {
 		messages.PauseInput{By: "bob", Reason: "an incident"})
 	l.start(time.Hour)
 	require.NoError(t, paused.err)
-	require.ErrorContains(t, resumed.err, "paused again meanwhile, by bob")
+	require.ErrorContains(t, resumed.err, "paused again in the meantime, by bob")
 	require.Equal(t, messages.StatePaused, l.status().State)
 }

@@ -152,7 +152,7 @@ func TestOrgSyncTooManyTouchedPeopleMeanEverybody(t *testing.T) {
 	l.start(time.Hour)
 	require.Empty(t, l.examines)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes())
-	require.Contains(t, l.runs[1].Trigger, "more people were touched")
+	require.Contains(t, l.runs[1].Trigger, "events affected too many people")
 }
 
 func TestOrgSyncChangeOfRolesMeansEverybody(t *testing.T) {
@@ -232,7 +232,7 @@ func TestOrgSyncProblemIsRetriedWithPatienceAndForgotten(t *testing.T) {
 	l.at(3*time.Hour, func() {
 		require.Nil(t, l.status().Problem)
 		require.Equal(t, messages.StateOK, l.status().State)
-		require.Contains(t, triggers(l.runs), "again after a problem")
+		require.Contains(t, triggers(l.runs), "retried after a problem")
 	})
 	l.start(4 * time.Hour)
 	n := len(l.runs)
@@ -260,7 +260,7 @@ func TestOrgSyncLookThatFailsAsksForEverybody(t *testing.T) {
 	}
 	l.start(30 * time.Minute)
 	require.Equal(t, []string{messages.ScopeFull, messages.ScopeFull}, l.scopes()[:2])
-	require.Equal(t, "looking at touched people failed", l.runs[1].Trigger)
+	require.Equal(t, "a partial run failed", l.runs[1].Trigger)
 }
 
 func TestOrgSyncTouchedPeopleGoAheadOfTheRunInTheBackground(t *testing.T) {

@@ -21,11 +21,11 @@ const mostGrantsAtOnce = 100
 func (s *orgSync) checkGrant(in messages.GrantInput) error {
 	switch {
 	case in.Person == "":
-		return kit.Refuse("person is missing: say who is to hold the target, by e-mail address or account id")
+		return kit.Refuse("person is missing: say who gets the target, by e-mail address or account id")
 	case in.Target == "":
 		return kit.Refuse("target is missing: for example role:org-admin or group:jira-admins-acme")
 	case in.RequestedBy == "":
-		return kit.Refuse("requestedBy is missing: say who asks, by e-mail address or account id")
+		return kit.Refuse("requestedBy is missing: say who requests it, by e-mail address or account id")
 	case in.Duration < 0:
 		return kit.Refuse("duration is %s: it ends before it starts", in.Duration)
 	}
@@ -105,7 +105,7 @@ func (s *orgSync) checkRevoke(in messages.RevokeInput) error {
 	case in.Person == "" && in.Request == "":
 		return kit.Refuse("person is missing: say whose grants end, by e-mail address or account id")
 	case in.Target == "" && in.Request == "":
-		return kit.Refuse("target is missing: say what is to be taken back")
+		return kit.Refuse("target is missing: say what is to be revoked")
 	case in.RequestedBy == "":
 		return kit.Refuse("requestedBy is missing: say who ends it, by e-mail address or account id")
 	}
@@ -133,13 +133,13 @@ const mostQueuedGrants = 5000
 func (s *orgSync) checkQueueGrant(in messages.ReconcileGrantSignal) error {
 	switch {
 	case !strings.HasPrefix(in.Workflow, messages.GrantIDPrefix(s.Org)) || messages.CheckID(in.Workflow) != nil:
-		return kit.Refuse("workflow %q is no grant of organization %s: %s is what a grant's workflow says to this one",
+		return kit.Refuse("workflow %q is not a grant of organization %s: %s is sent by a grant's workflow, not by people",
 			kit.Bounded(in.Workflow), s.Org, messages.ReconcileGrant)
 	case in.Person == "" || in.Target == "":
-		return kit.Refuse("person and target are needed: %s is what a grant's workflow says to this one",
+		return kit.Refuse("person and target are missing: %s is sent by a grant's workflow, not by people",
 			messages.ReconcileGrant)
 	case len(s.Pending.Grants) >= mostQueuedGrants:
-		return kit.Refuse("%d people wait for a run of grants already; %s asks again by itself", len(s.Pending.Grants),
+		return kit.Refuse("%d people wait for a run of grants already; %s is sent again automatically", len(s.Pending.Grants),
 			in.Workflow)
 	}
 	if err := messages.CheckSizes(in); err != nil {

@@ -307,7 +307,7 @@ func (s *orgSync) checkSyncNow(messages.SyncNowInput) error {
 	case s.Paused != nil:
 		return kit.Refuse("the organization is paused by %s (%s); resume it first", s.Paused.By, s.Paused.Reason)
 	case len(s.Pending.Jobs) >= mostJobs:
-		return kit.Refuse("%d jobs wait already; ask again when they are done", len(s.Pending.Jobs))
+		return kit.Refuse("%d jobs wait already; try again when they are done", len(s.Pending.Jobs))
 	}
 	return nil
 }
@@ -379,7 +379,7 @@ func (s *orgSync) pause(ctx workflow.Context, in messages.PauseInput) (messages.
 	// Nobody has to wait for one person's sync until the pause ends.
 	for i := s.nextPeopleJob(); i >= 0; i = s.nextPeopleJob() {
 		s.outcomes[s.takeJob(i).Key] = outcome{
-			err: kit.Refuse("the organization was paused by %s before this was looked at; ask again after resume",
+			err: kit.Refuse("the organization was paused by %s before this was decided; try again after resume",
 				in.By)}
 	}
 	s.closeGates(ctx, "paused by "+in.By)
@@ -400,7 +400,7 @@ func (s *orgSync) resume(ctx workflow.Context, in messages.ResumeInput) (message
 	was := s.Paused
 	if err := s.decider(ctx, in.By, func() error {
 		if s.Paused != nil && s.Paused != was {
-			return kit.Refuse("the organization was paused again meanwhile, by %s", s.Paused.By)
+			return kit.Refuse("the organization was paused again in the meantime, by %s", s.Paused.By)
 		}
 		return s.checkResume(in)
 	}); err != nil {
@@ -422,9 +422,9 @@ func (s *orgSync) resume(ctx workflow.Context, in messages.ResumeInput) (message
 func (s *orgSync) checkUndo(in messages.UndoInput) error {
 	switch {
 	case in.By == "":
-		return kit.Refuse("by is missing: say who takes the run back")
+		return kit.Refuse("by is missing: say who undoes the run")
 	case in.Run == "":
-		return kit.Refuse("run is missing: give the id of the run to take back; `starter runs` lists them")
+		return kit.Refuse("run is missing: give the id of the run to undo; `starter runs` lists them")
 	case s.Policy == "":
 		return kit.Refuse("no policy is in force")
 	case s.urgent != nil && s.urgent.run == in.Run:
@@ -456,7 +456,7 @@ func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.An
 		return messages.Answer{}, err
 	}
 	if result.Problem != nil {
-		return messages.Answer{}, kit.Refuse("the organization is paused, but run %s could not be taken back: %s",
+		return messages.Answer{}, kit.Refuse("the organization is paused, but run %s could not be undone: %s",
 			in.Run, result.Problem.Message)
 	}
 	message := summarizeRun(result)
@@ -472,7 +472,7 @@ func (s *orgSync) undo(ctx workflow.Context, in messages.UndoInput) (messages.An
 
 func checkLookAt(in messages.LookAtSignal) error {
 	if in.Review == "" || slices.Contains(in.People, "") {
-		return kit.Refuse("%s is what a review says to the organization's loop: review is missing, or one of people is empty", messages.LookAt)
+		return kit.Refuse("%s is sent by a review, not by people: review is missing, or one of people is empty", messages.LookAt)
 	}
 	if err := messages.CheckSizes(in); err != nil {
 		return kit.Refuse("%v", err)

@@ -17,17 +17,20 @@ func (s *orgSync) checkProvisionNow(in messages.ProvisionNowInput) error {
 		func(p messages.ProvisionSetting) bool { return p.Name == in.Provision })
 	switch {
 	case in.By == "":
-		return kit.Refuse("by is missing: say who asks")
+		return kit.Refuse("by is missing: say who requests it")
+	case in.By == messages.You:
+		return kit.Refuse("by is %s, which stands for you in printed commands: put your own e-mail address or account id there",
+			messages.You)
 	case len(s.Settings.Provisions) == 0:
 		return kit.Refuse("the policy in force has no provision")
 	case in.Provision != "" && !known:
 		return kit.Refuse("the policy in force has no provision %s", kit.Bounded(in.Provision))
 	case in.Provision == "" && len(in.People) > 0 && len(s.Settings.Provisions) > 1:
-		return kit.Refuse("provision is missing: say of which one the people are")
+		return kit.Refuse("provision is missing: say which one the people belong to")
 	case s.Paused != nil:
 		return kit.Refuse("the organization is paused by %s (%s); resume it first", s.Paused.By, s.Paused.Reason)
 	case len(in.People) > mostIdentities:
-		return kit.Refuse("people has %d elements; at most %d are looked at one by one: leave people out for everybody",
+		return kit.Refuse("people has %d elements; at most %d are accepted: leave people out for everybody",
 			len(in.People), mostIdentities)
 	}
 	return nil
@@ -62,7 +65,7 @@ func (s *orgSync) provisionNow(ctx workflow.Context, in messages.ProvisionNowInp
 
 func (s *orgSync) checkLinkWave(in messages.LinkWaveSignal) error {
 	if in.Batch == "" || in.Run == "" || in.Plan == "" || len(in.Identities) == 0 {
-		return kit.Refuse("%s is what a batch of links says to the organization's loop: batch, run, plan or identities is missing",
+		return kit.Refuse("%s is sent by a link batch to the organization's loop, not by people: batch, run, plan or identities is missing",
 			messages.LinkWave)
 	}
 	return messages.CheckSizes(in)
@@ -86,7 +89,7 @@ func (s *orgSync) linkWave(ctx workflow.Context, in messages.LinkWaveSignal) {
 			func(p messages.PendingProvision) bool { return p.Approved != nil && same(*p.Approved) }):
 	default:
 		s.Pending.Provisions = append(s.Pending.Provisions, messages.PendingProvision{Name: in.Provision,
-			Why:      fmt.Sprintf("batch of links %s, wave %d, approved by %s", kit.Bounded(in.Batch), in.Wave, in.By),
+			Why:      fmt.Sprintf("link batch %s, wave %d, approved by %s", kit.Bounded(in.Batch), in.Wave, in.By),
 			Approved: &scope, By: in.By})
 		s.wake = true
 	}

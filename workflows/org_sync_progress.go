@@ -39,7 +39,7 @@ func (s *orgSync) checkSender(ctx workflow.Context, run, execution string) error
 			begun.IsReady() && begun.Get(ctx, &is) == nil && is.RunID == execution {
 			return nil
 		}
-		return kit.Refuse("run %s did not say this: what it says names its execution", kit.Bounded(run))
+		return kit.Refuse("run %s did not send this: its signals name its execution", kit.Bounded(run))
 	}
 	return nil
 }
@@ -47,14 +47,14 @@ func (s *orgSync) checkSender(ctx workflow.Context, run, execution string) error
 // checkTurn refuses the answer to a gate signal that was never sent.
 func (s *orgSync) checkTurn(turn int) error {
 	if s.namesExecutions && turn > s.gateTurn {
-		return kit.Refuse("turn is %d: no gate was turned so often", turn)
+		return kit.Refuse("turn is %d: the gate has not been turned so often", turn)
 	}
 	return nil
 }
 
 func checkRunID(run string) error {
 	if run == "" || len(run) > messages.MostName {
-		return kit.Refuse("%q is no run: only Castellan sends this signal", kit.Bounded(run))
+		return kit.Refuse("%q is not a run: only Castellan sends this signal", kit.Bounded(run))
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func checkProgress(in messages.ProgressSignal) error {
 		messages.RunStopped:
 		return checkRunID(in.Run.Run)
 	}
-	return kit.Refuse("%q is no state of a run: only Castellan sends this signal",
+	return kit.Refuse("%q is not a state of a run: only Castellan sends this signal",
 		kit.Bounded(in.Run.State))
 }
 

@@ -57,7 +57,7 @@ func (s *orgSync) dueEveryProvision(why string) {
 func (s *orgSync) dueAfterDecision(decided string) {
 	for _, p := range s.Settings.Provisions {
 		if p.Name != decided || s.approvedFirst {
-			s.dueProvision(p.Name, "a held plan of provision "+decided+" was decided")
+			s.dueProvision(p.Name, "a decision on the held plan of provision "+decided)
 		}
 	}
 }
@@ -138,9 +138,9 @@ func (s *orgSync) recordProvision(ctx workflow.Context, sum messages.RunSummary)
 	switch {
 	case sum.Problem != nil:
 		known.Problem = kit.RecordFailure(workflow.Now(ctx), known.Problem, *sum.Problem, loopBackoff)
-		s.dueProvision(name, "again after a problem")
+		s.dueProvision(name, "retried after a problem")
 	case sum.State == messages.RunStopped:
-		s.dueProvision(name, "again, since it was stopped")
+		s.dueProvision(name, "repeated because it was stopped")
 	default:
 		known.Problem, known.Done, known.States, known.Gap = nil, workflow.Now(ctx), sum.States, sum.Gap
 		known.Findings, known.Reported = sum.Findings, sum.Reported
@@ -211,7 +211,7 @@ func (s *orgSync) describeProvisions(page *display.Page) {
 	for _, p := range s.Settings.Provisions {
 		known := s.provisionStatus(p.Name)
 		if known == nil {
-			page.Line("- %s: not yet; it begins after the first full verification", p.Name)
+			page.Line("- %s: not run yet; it starts after the first full verification", p.Name)
 			continue
 		}
 		page.Line("- %s: %s, at %s; %d managed accounts without a record", p.Name, describeStates(known.States),
@@ -227,7 +227,7 @@ func (s *orgSync) describeProvisions(page *display.Page) {
 			page.Line("  - %s", f)
 		}
 	}
-	page.Line("\nWho is in which state: %s\n", display.Starter("identities", s.Org))
+	page.Line("\nThe people and their states: %s\n", display.Starter("identities", s.Org))
 }
 
 // describeStates lists how many people are in which state.

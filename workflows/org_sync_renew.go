@@ -130,7 +130,7 @@ func (s *orgSync) recordStuck(ctx workflow.Context) {
 		{"a run of grants", s.runningGrants},
 		{"a policy being checked", s.applyingPolicy},
 		{"runs being ended", s.stoppingRuns > 0},
-		{"somebody waiting for an answer", s.hasWaitingCaller() || !workflow.AllHandlersFinished(ctx)},
+		{"a caller waiting for an answer", s.hasWaitingCaller() || !workflow.AllHandlersFinished(ctx)},
 		{"signals being handled", s.handlers.Pending(ctx)},
 	} {
 		if one.is {
@@ -139,7 +139,7 @@ func (s *orgSync) recordStuck(ctx workflow.Context) {
 	}
 	s.Stuck = fmt.Sprintf("the history has %d events and %d MB and cannot be renewed, because it waits for: %s. Temporal ends it at 51,200 events or 50 MB. See the pending activities in the Web UI; "+
 		"Reset it; if Temporal has terminated it, run starter apply", length, size>>20,
-		cmp.Or(strings.Join(waits, ", "), "nothing that it knows"))
+		cmp.Or(strings.Join(waits, ", "), "nothing known"))
 }
 
 // hasWaitingCaller reports whether an update waits for a job.

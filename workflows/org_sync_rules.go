@@ -73,7 +73,7 @@ func (s *orgSync) askRuleClock(ctx workflow.Context) {
 	}
 	s.Rules.Asked, s.Rules.Next, s.Rules.Untold = result.At, result.Next, kit.Bounded(result.Untold)
 	if result.Full {
-		s.requestFull("a rule came into force, or went out of it", "")
+		s.requestFull("a rule came into or went out of force", "")
 	} else if len(result.People) > 0 {
 		s.log.Info("times have come", "people", len(result.People))
 		s.touch(result.People)
@@ -85,6 +85,6 @@ func (s *orgSync) touch(people []string) {
 	s.Pending.People = merge(s.Pending.People, people)
 	if len(s.Pending.People) > mostPending {
 		s.Pending.People = nil
-		s.requestFull(fmt.Sprintf("more than %d people are to be looked at", mostPending), "")
+		s.requestFull(fmt.Sprintf("more than %d people are to be decided again", mostPending), "")
 	}
 }

@@ -67,10 +67,10 @@ func TestOrgSyncRulesTimeHasEverybodyLookedAt(t *testing.T) {
 	}
 	c.at(time.Hour, func() {
 		require.Equal(t, edge, c.status().Rules.Next)
-		contains(t, c.page(), "next by the clock: 2026-03-02 10:30:00 UTC")
+		contains(t, c.page(), "next decision due by time: 2026-03-02 10:30:00 UTC")
 	})
 	c.start(3 * time.Hour)
-	require.Equal(t, "a policy was applied; a rule came into force, or went out of it", triggers(c.runs))
+	require.Equal(t, "a policy was applied; a rule came into or went out of force", triggers(c.runs))
 	at := slices.IndexFunc(c.asked, edge.Equal)
 	require.Positive(t, at, "it is asked when it is due: %s", c.asked)
 	for i := range c.asked[1:] {
@@ -129,7 +129,7 @@ func TestOrgSyncRulesClockIsPatient(t *testing.T) {
 		return reconcile.RuleTimeResult{Untold: "the mail server is away", Next: begin.Add(5 * time.Hour)}, nil
 	}
 	c.at(time.Minute, func() { require.Equal(t, "the clock is away", c.status().Rules.Untold) })
-	c.at(time.Hour, func() { contains(t, c.page(), "**not told yet**, and tried again: the mail server is away") })
+	c.at(time.Hour, func() { contains(t, c.page(), "**notices not sent yet**, which are retried: the mail server is away") })
 	c.start(2 * time.Hour)
 	require.Len(t, c.asked, 3)
 	require.Len(t, c.runs, 1)

@@ -101,7 +101,7 @@ func (s *orgSync) startFull(ctx workflow.Context) {
 	in.Scope, in.By, in.Trigger = messages.Scope{Kind: messages.ScopeFull}, s.Pending.FullBy, s.Pending.Full
 	switch {
 	case in.Trigger == "" && s.Problem != nil:
-		in.Trigger = "again after a problem"
+		in.Trigger = "retried after a problem"
 	case in.Trigger == "":
 		in.Trigger = "on schedule"
 	}
@@ -170,7 +170,7 @@ func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err e
 		s.Problem, s.LastFull, s.Findings, s.Reported, s.Circles = nil, &sum, sum.Findings, sum.Reported, nil
 		s.feedAgain = s.Feed.Problem != ""
 		s.NextFull = workflow.Now(ctx).Add(s.Settings.Every.Std())
-		s.dueEveryProvision("everybody was verified")
+		s.dueEveryProvision("after a full verification")
 		if sum.Doubtful {
 			s.NextFull = workflow.Now(ctx).Add(min(s.Settings.Every.Std(), doubtfulAgain))
 		}
@@ -226,7 +226,7 @@ func (s *orgSync) scheduleSecondLook(again messages.SecondLook) {
 		many += len(waiting.People)
 	}
 	if many > 2*mostPending && again.Key == 0 {
-		s.requestFull("more people are to be looked at again than are looked at one by one", "")
+		s.requestFull("too many people to decide again one by one", "")
 		return
 	}
 	s.Pending.Settling = append(s.Pending.Settling, again)
@@ -262,7 +262,7 @@ func (s *orgSync) takeSecondLook(ctx workflow.Context) {
 		s.Pending.Settling = later
 	}
 	in := s.newRun(ctx)
-	in.Trigger, in.By = "events, second look", again.By
+	in.Trigger, in.By = "events, second check", again.By
 	in.Round, in.Since = round, since
 	in.Scope = messages.Scope{Kind: messages.ScopePeople, People: again.People, Groups: again.Groups}
 	if len(again.Groups) > 0 || how.fresh {
@@ -341,11 +341,11 @@ func (s *orgSync) recordVerdict(ctx workflow.Context, in messages.ReconcileInput
 	case verdict.Full != "":
 		s.requestFull(verdict.Full, "")
 	case verdict.TooMany:
-		s.requestFull("many people seem to lose something", "")
+		s.requestFull("many people would lose access", "")
 		s.Pending.FullRound, s.Pending.FullSince = laterRound(s.Pending.FullRound, s.Pending.FullSince,
 			in.Round, in.Since)
 	case verdict.ToCreate && s.Adopted && !s.Settings.DryRun:
-		s.requestFull("groups are to be created", "")
+		s.requestFull("groups have to be created", "")
 	}
 }
 
@@ -382,8 +382,8 @@ func (s *orgSync) dropLook(ctx workflow.Context, in messages.ReconcileInput, sum
 	}
 	s.clearRunning(in.Run)
 	s.answerJob(how.key, false, sum, kit.Refuse(
-		"nothing was written: the organization was paused, or another policy was applied, while this was being examined; ask again afterwards"))
-	s.requestFull("a look was dropped", "")
+		"nothing was written: the organization was paused, or another policy was applied, while this was being decided; try again afterwards"))
+	s.requestFull("a partial run was dropped", "")
 	s.openGate(ctx)
 }
 
@@ -429,7 +429,7 @@ func (s *orgSync) recordFailedLook(ctx workflow.Context, how lookOptions, err er
 	if how.key > 0 && kit.KindOf(err) == session.ErrUnknown {
 		return // the caller's mistake
 	}
-	s.requestFull("looking at touched people failed", "")
+	s.requestFull("a partial run failed", "")
 	s.recordFailure(ctx, messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err)})
 }
 

@@ -108,7 +108,7 @@ func (s *orgSync) details() string {
 func (s *orgSync) describeHold(page *display.Page, h *messages.Hold) {
 	page.Line("### Waits for a decision\n")
 	if h.Provision != "" {
-		page.Line("Of provision %s, %d records to create, %d to change and %d people to deactivate are held since %s:\n",
+		page.Line("Provision %s: %d records to create, %d to update and %d to deactivate are held since %s:\n",
 			h.Provision, h.Adds, h.Updates, h.Removals, instant(h.Opened))
 	} else {
 		page.Line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People,
@@ -142,7 +142,7 @@ func (s *orgSync) describeNoticed(page *display.Page) {
 		page.Line("")
 	}
 	if len(s.Noticed) > 0 {
-		page.Line("### Changed by hand after a grant\n")
+		page.Line("### Changed manually after a grant\n")
 		for _, n := range s.Noticed {
 			page.Line("- %s", n)
 		}
@@ -156,10 +156,10 @@ func (s *orgSync) describeWatch(page *display.Page) {
 	page.Line("- next full verification: %s", instant(s.NextFull))
 	page.Line("- between them: %s, every %s", describeFeed(s.Feed), s.Settings.Feed)
 	if !s.Rules.Next.IsZero() {
-		page.Line("- next by the clock: %s", instant(s.Rules.Next))
+		page.Line("- next decision due by time: %s", instant(s.Rules.Next))
 	}
 	if s.Rules.Untold != "" {
-		page.Line("- **not told yet**, and tried again: %s", s.Rules.Untold)
+		page.Line("- **notices not sent yet**, which are retried: %s", s.Rules.Untold)
 	}
 	page.Line("- policy: %s", display.Code(s.Policy))
 	if s.Settings.DryRun {

@@ -174,7 +174,7 @@ func (s *orgSync) describeSources(page *display.Page) {
 		known := s.sourceStatus(one.Name)
 		switch {
 		case known == nil:
-			page.Line("- %s: is being read for the first time", one.Name)
+			page.Line("- %s: being read for the first time", one.Name)
 			continue
 		case known.Read.IsZero():
 			page.Line("- %s: never read completely", one.Name)
@@ -183,15 +183,15 @@ func (s *orgSync) describeSources(page *display.Page) {
 				known.Groups, known.Memberships, instant(known.Read))
 		}
 		if known.Problem != "" {
-			page.Line("  - **cannot be read** since %s, and nobody counts as gone: %s", instant(known.Failing), known.Problem)
+			page.Line("  - **cannot be read** since %s; until it can, nobody counts as gone: %s", instant(known.Failing), known.Problem)
 		}
 		if known.Suspect != "" {
-			page.Line("  - **its last read is not believed:** %s. What it lacks counts once somebody accepts it:", known.Suspect)
+			page.Line("  - **its last read is suspect:** %s. Nothing that is missing counts as gone until you accept it:", known.Suspect)
 			page.Command(display.Update(messages.OrgSyncID(s.Org), messages.AcceptSource,
 				display.Input{{"source", one.Name}, {"lacks", known.Lacks}, {"by", messages.You}, {"note", ""}}))
 		}
 		if known.Missing > 0 {
-			page.Line("  - %d that the last read did not show are asked for again before they count as gone", known.Missing)
+			page.Line("  - %d missing from the last read; each is looked up again before it counts as gone", known.Missing)
 		}
 	}
 	page.Line("")
@@ -205,9 +205,9 @@ func (s *orgSync) checkAcceptSource(in messages.AcceptSourceInput) error {
 	case s.sourceSetting(in.Source) == nil:
 		return kit.Refuse("the policy has no source %s", kit.Bounded(in.Source))
 	case known == nil || known.Suspect == "":
-		return kit.Refuse("nothing of source %s waits to be accepted", in.Source)
+		return kit.Refuse("source %s is not suspect: there is nothing to accept", in.Source)
 	case in.Lacks == "" && known.LacksOther:
-		return kit.Refuse("what source %s lacks has changed since it was first seen: look at it, and name it: \"lacks\": %q",
+		return kit.Refuse("what is missing from source %s has changed since it became suspect: look at the status, then send \"lacks\": %q",
 			in.Source, known.Lacks)
 	}
 	return nil
@@ -234,5 +234,5 @@ func (s *orgSync) acceptSource(ctx workflow.Context, in messages.AcceptSourceInp
 		stop()
 	}
 	s.wake = true
-	return messages.Answer{Message: "accepted: source " + in.Source + " is read again now; what it lacks counts as missing, and the guard judges what follows"}, nil
+	return messages.Answer{Message: "accepted: source " + in.Source + " is read again now; what is missing counts, and the guard judges the changes that follow"}, nil
 }

@@ -167,7 +167,7 @@ func TestOrgSyncAcceptsWhatWasSeen(t *testing.T) {
 				messages.AcceptSourceInput{Source: "hr", By: "ana", Lacks: c.names})
 			l.start(5 * time.Second)
 			if c.accepts == "" {
-				require.ErrorContains(t, done.rejected, `name it: "lacks": "2"`)
+				require.ErrorContains(t, done.rejected, `then send "lacks": "2"`)
 				require.Empty(t, l.accepts)
 				return
 			}

@@ -86,7 +86,7 @@ func (s *orgSync) recordWatched(ctx workflow.Context, r reconcile.WatchResult) {
 		p.People, p.Groups, p.Recount, p.Fresh = nil, nil, nil, false
 		// except people whom somebody waits for
 		p.Settling = slices.DeleteFunc(p.Settling, func(w messages.SecondLook) bool { return w.Key == 0 })
-		s.requestFull("more people were touched than are looked at one by one", "")
+		s.requestFull("events affected too many people to decide one by one", "")
 	}
 }
 

@@ -94,10 +94,10 @@ func checkRun(ctx workflow.Context, in messages.ReconcileInput) error {
 	is, loop := info.WorkflowExecution.ID, messages.OrgSyncID(in.Org)
 	switch parent := info.ParentWorkflowExecution; {
 	case parent == nil:
-		return kit.Refuse("a run of organization %s is started by %s, not by hand: ask for one by its update %s",
+		return kit.Refuse("a run of organization %s is started by %s, not manually: request one with its update %s",
 			in.Org, loop, messages.SyncNow)
 	case parent.ID != loop || in.Parent != loop:
-		return kit.Refuse("a run of organization %s is started by %s, not by %s: ask for one by its update %s", in.Org,
+		return kit.Refuse("a run of organization %s is started by %s, not by %s: request one with its update %s", in.Org,
 			loop, kit.Bounded(parent.ID), messages.SyncNow)
 	case is != runID(in):
 		return kit.Refuse("the workflow ID of this run must be %s, not %s", kit.Bounded(runID(in)), kit.Bounded(is))

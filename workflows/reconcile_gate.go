@@ -53,11 +53,11 @@ func (r *reconciliation) receiveGate(ctx workflow.Context, heard workflow.Receiv
 func (r *reconciliation) setGate(ctx workflow.Context, raw converter.RawValue) {
 	gate, err := kit.DecodeInternal[messages.GateSignal](messages.Gate, raw)
 	if err == nil && gate.Turn < 0 {
-		err = kit.Refuse("turn is %d: %s is what the organization's loop says to its run", gate.Turn, messages.Gate)
+		err = kit.Refuse("turn is %d: %s is sent by the organization's loop to its run, not by people", gate.Turn, messages.Gate)
 	}
 	if loop := workflow.GetInfo(ctx).ParentWorkflowExecution; err == nil && loop != nil && r.named &&
 		gate.Execution != loop.RunID && gate.Reset != loop.RunID {
-		err = kit.Refuse("%s is what the organization's loop says to its run, and this was said by somebody else",
+		err = kit.Refuse("%s is sent by the organization's loop to its run, and this one was not",
 			messages.Gate)
 	}
 	if err != nil {
@@ -108,7 +108,7 @@ func (r *reconciliation) renewIfLong(ctx workflow.Context) error {
 		return nil
 	}
 	if info := workflow.GetInfo(ctx); r.execution != "" && r.execution != info.WorkflowExecution.RunID {
-		return kit.Refuse("run %s was reset: it goes on in no other history", r.in.Run)
+		return kit.Refuse("run %s was reset, and does not continue in another history", r.in.Run)
 	}
 	// A gate signal that has not been received yet is carried along: nothing may be lost between two histories.
 	kit.YieldToCoroutines(ctx)

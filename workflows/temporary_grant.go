@@ -180,7 +180,7 @@ func (g *temporaryGrant) read(ctx workflow.Context) {
 	case "":
 		g.Blocked = nil
 	case g.confirmed: // the ledger's clock is behind ours
-		g.recordBlocked(workflow.Now(ctx), "the ledger does not say yet that it is right", true)
+		g.recordBlocked(workflow.Now(ctx), "the ledger does not show yet that it was carried out", true)
 	}
 	g.confirmed = ""
 }
@@ -312,7 +312,7 @@ func (g *temporaryGrant) askLoop(ctx workflow.Context) {
 	if err != nil {
 		g.Asked = nil
 		g.recordBlocked(workflow.Now(ctx), "workflow "+messages.OrgSyncID(g.in.Org)+
-			", which alone may write, does not run; start it with starter apply: "+kit.MessageOf(err), true)
+			", the only one that may write, is not running; start it with starter apply: "+kit.MessageOf(err), true)
 	}
 }
 
@@ -385,7 +385,7 @@ func (g *temporaryGrant) nextDue(now time.Time) (due time.Time, why string) {
 	for _, one := range g.Grants {
 		switch one.State {
 		case access.GrantWaiting:
-			next.At(one.ApprovalDeadline, "request "+one.ID+" is no longer waited for")
+			next.At(one.ApprovalDeadline, "request "+one.ID+" expires")
 		case access.GrantGranted, access.GrantEnded:
 			next.At(one.From, holderLabel(one)+" gets "+string(one.Target))
 			next.At(one.Until, holderLabel(one)+" loses "+string(one.Target)+" (unless something else gives it)")
@@ -399,7 +399,7 @@ func (g *temporaryGrant) nextDue(now time.Time) (due time.Time, why string) {
 		if g.Asked != nil {
 			next.At(g.Asked.At.Add(askAgain), "ask the organization's loop again")
 		} else if g.Blocked != nil {
-			next.At(g.Blocked.Retry, "try again what could not be done")
+			next.At(g.Blocked.Retry, "retry what could not be done")
 		}
 	}
 	return next.Due, next.Why

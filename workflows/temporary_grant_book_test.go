@@ -66,7 +66,7 @@ func (l *grantTest) playDecide(_ context.Context, in grants.DecideGrantInput) (m
 	said := slices.ContainsFunc(g.Approvals, func(a access.Approval) bool { return a.By == in.By })
 	switch {
 	case said && in.Approve:
-		return messages.GrantAnswer{Message: "that was said before: nothing changes"}, nil
+		return messages.GrantAnswer{Message: "already recorded: nothing changes"}, nil
 	case g.State != access.GrantWaiting:
 		return messages.GrantAnswer{}, fatal(session.ErrRefused, "it does not wait any more: it is "+string(g.State))
 	case !slices.Contains(g.Approvers, in.By):
@@ -139,7 +139,7 @@ func (l *grantTest) playExtend(_ context.Context, in grants.ExtendGrantInput) (m
 		}
 	}
 	if last.ID == "" {
-		return messages.GrantAnswer{}, fatal(session.ErrRefused, "eve holds it by no grant that could be prolonged")
+		return messages.GrantAnswer{}, fatal(session.ErrRefused, "eve has no grant of it that could be extended")
 	}
 	longer := last
 	longer.ID, longer.Renews, longer.Requested, longer.Duration = in.RequestID, last.ID, l.now(), in.Duration

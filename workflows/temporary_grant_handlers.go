@@ -14,7 +14,7 @@ import (
 // listen registers the handlers of all messages to a grant.
 func (g *temporaryGrant) listen(ctx workflow.Context) error {
 	if err := kit.AnswerQuery(ctx, messages.Status,
-		"what is granted, who approved it, when it ends, what keeps it from being right", func() messages.GrantState {
+		"what is granted, who approved it, when it ends, and what blocks it", func() messages.GrantState {
 			now := g.GrantState
 			now.State = g.state(workflow.Now(ctx))
 			return now
@@ -26,8 +26,8 @@ func (g *temporaryGrant) listen(ctx workflow.Context) error {
 	err := kit.FirstError(
 		kit.Handle(ctx, h, messages.Approve, "approve a request", checkApproval, g.approve),
 		kit.Handle(ctx, h, messages.Deny, "deny a request", checkApproval, g.deny),
-		kit.Handle(ctx, h, messages.Extend, "prolong a grant that runs", checkExtend, g.extend),
-		kit.Handle(ctx, h, messages.Revoke, "end what is granted now", g.checkRevoke, g.revoke),
+		kit.Handle(ctx, h, messages.Extend, "extend a running grant", checkExtend, g.extend),
+		kit.Handle(ctx, h, messages.Revoke, "end grants now", g.checkRevoke, g.revoke),
 	)
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (g *temporaryGrant) recordRefusal(one messages.RefusedMessage) {
 
 func checkAttended(in messages.GrantReconciledSignal) error {
 	if in.Turn <= 0 {
-		return kit.Refuse("turn is missing: %s is what the organization's loop says to a grant's workflow",
+		return kit.Refuse("turn is missing: %s is sent by the organization's loop, not by people",
 			messages.GrantReconciled)
 	}
 	return nil
@@ -96,7 +96,7 @@ func recordDecision(ctx workflow.Context, of grants.DecideGrantInput, in message
 func checkExtend(in messages.ExtendInput) error {
 	switch {
 	case in.RequestedBy == "":
-		return kit.Refuse("requestedBy is missing: say who asks, by e-mail address or account id")
+		return kit.Refuse("requestedBy is missing: say who requests it, by e-mail address or account id")
 	case in.Duration <= 0:
 		return kit.Refuse("duration is missing: say how much longer, for example \"1h\"")
 	}

@@ -87,7 +87,7 @@ func TestTemporaryGrantRefusalIsTriedAgain(t *testing.T) {
 					require.Equal(t, begin.Add(test.from), state.Blocked.Since.Truncate(time.Second),
 						"a fresh history forgets since when")
 					require.Greater(t, state.Blocked.Tries, 3)
-					contains(t, l.page(), "**Not right since", test.refusal.why, "Next attempt at")
+					contains(t, l.page(), "**Blocked since", test.refusal.why, "Next attempt at")
 					l.env.SetCurrentHistoryLength(1001)
 				})
 			}
@@ -151,7 +151,7 @@ func TestTemporaryGrantLoopThatDoesNotRun(t *testing.T) {
 	l.at(30*time.Minute, func() {
 		state := l.status()
 		require.Equal(t, messages.GrantBlocked, state.State)
-		contains(t, state.Blocked.Why, messages.OrgSyncID(org), "does not run", "starter apply")
+		contains(t, state.Blocked.Why, messages.OrgSyncID(org), "is not running", "starter apply")
 	})
 	l.mustEnd()
 	require.LessOrEqual(t, longest(t, l.gaps(0, 40*time.Minute)), 15*time.Second)

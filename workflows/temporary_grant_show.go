@@ -102,7 +102,7 @@ func (g *temporaryGrant) details(now time.Time) string {
 	person := g.person()
 	page.Line("## %s, %s of %s: %s\n", person, g.in.Target, g.in.Org, g.State)
 	if g.Blocked != nil && g.State == messages.GrantBlocked {
-		page.Line("**Not right since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(g.Blocked.Since),
+		page.Line("**Blocked since %s, tried %d times:** %s\n\nNext attempt at %s.\n", instant(g.Blocked.Since),
 			g.Blocked.Tries, g.Blocked.Why, instant(g.Blocked.Retry))
 	}
 	if due, why := g.nextDue(now); !due.IsZero() {
@@ -122,10 +122,10 @@ func (g *temporaryGrant) details(now time.Time) string {
 func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time.Time) {
 	loop := messages.OrgSyncID(g.in.Org)
 	page.Line("### Request %s: %s\n", display.Code(one.ID), describeGrant(one, now))
-	page.Line("- asked for by %s at %s: %s", one.Label(one.By), instant(one.Requested),
+	page.Line("- requested by %s at %s: %s", one.Label(one.By), instant(one.Requested),
 		cmp.Or(strings.TrimSpace(one.Ticket+" "+one.Reason), "no reason given"))
 	if one.Urgent {
-		page.Line("- **break-glass**: taken without approval, to be reviewed")
+		page.Line("- **break-glass**: granted without approval; to be reviewed")
 	}
 	if one.Renews != "" {
 		page.Line("- continues %s", display.Code(one.Renews))
@@ -143,10 +143,10 @@ func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time
 		page.Line("- ended by %s: %s", one.Label(one.ClosedBy), cmp.Or(one.ClosedWhy, "no reason given"))
 	}
 	if !one.ProvisionedAt.IsZero() {
-		page.Line("- seen to be given at %s", instant(one.ProvisionedAt))
+		page.Line("- access confirmed at %s", instant(one.ProvisionedAt))
 	}
 	if !one.RevokedAt.IsZero() && !one.ProvisionedAt.IsZero() {
-		page.Line("- seen to be over at %s", instant(one.RevokedAt))
+		page.Line("- removal confirmed at %s", instant(one.RevokedAt))
 	}
 	page.Line("")
 	switch {
@@ -155,7 +155,7 @@ func (g *temporaryGrant) describe(page *display.Page, one access.Grant, now time
 			one.Needs-len(one.Approvals), one.Needs, strings.Join(one.Labels(one.Approvers), ", "))
 		said := display.Input{{"request", one.ID}, {"by", messages.You}}
 		if one.Codes {
-			said = append(said, [2]string{"code", "as you were sent it"})
+			said = append(said, [2]string{"code", "the code that you were sent"})
 		}
 		page.Command(display.Update(loop, messages.Approve, said))
 		page.Command(display.Update(loop, messages.Deny, append(said, [2]string{"note", ""})))
@@ -178,7 +178,7 @@ func describeGrant(one access.Grant, now time.Time) string {
 	case now.Before(one.Until):
 		return fmt.Sprintf("until %s", instant(one.Until))
 	case one.RevokedAt.IsZero():
-		return fmt.Sprintf("ended at %s, to be taken back", instant(one.Until))
+		return fmt.Sprintf("ended at %s, to be revoked", instant(one.Until))
 	}
 	return fmt.Sprintf("over since %s", instant(one.Until))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 )
@@ -391,6 +392,8 @@ type NextInput struct {
 	Limit    int    `json:"limit"`
 	// Identities are those whose lines are asked for, as "source:key"; none: all lines.
 	Identities []string `json:"identities,omitempty"`
+	// Batch is that of links whose lines are asked for: only those of people whose wave was begun.
+	Batch string `json:"batch,omitempty"`
 }
 
 // NextResult has the lines in their smallest form, since the history contains them.
@@ -432,10 +435,15 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 	if err != nil {
 		return NextResult{}, err
 	}
+	if in.Batch != "" {
+		if in.Identities, err = s.begunLinks(ctx, in); err != nil {
+			return NextResult{}, err
+		}
+	}
 	result := NextResult{After: in.After, More: len(lines) == in.Limit}
 	for _, c := range lines {
 		result.After = session.WriteKey(c)
-		if len(in.Identities) > 0 && !slices.ContainsFunc(c.Sources,
+		if (len(in.Identities) > 0 || in.Batch != "") && !slices.ContainsFunc(c.Sources,
 			func(of string) bool { return slices.Contains(in.Identities, of) }) {
 			continue
 		}
@@ -447,6 +455,22 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 			Line{Person: c.Person, Target: c.Target, Label: c.Label(), Guarded: held})
 	}
 	return result, nil
+}
+
+// begunLinks returns those of a wave's people whose wave the batch has begun: whoever signals another wave has nothing
+// written.
+func (s *Session) begunLinks(ctx context.Context, in NextInput) (begun []string, err error) {
+	var refs []ledger.Ref
+	for _, one := range in.Identities {
+		refs = append(refs, ledger.ReadRef(one))
+	}
+	links, err := s.Ledger.LinksOf(ctx, in.Org, in.Batch, refs)
+	for _, k := range links {
+		if k.Wave > 0 && k.Outcome == messages.LinkPending {
+			begun = append(begun, k.Ref().String())
+		}
+	}
+	return begun, err
 }
 
 // guarded is guarded for the policy that the run is bound to. A record has no floor.

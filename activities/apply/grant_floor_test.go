@@ -63,7 +63,7 @@ func TestTheKeysOwnerIsNotTaken(t *testing.T) {
 	o.AdvanceToEnd(g)
 	_, answers := o.Attend(g)
 	require.False(t, answers[0].Right)
-	require.Contains(t, answers[0].Why, "owns the key")
+	require.Contains(t, answers[0].Why, "owns Castellan's key")
 	require.True(t, o.Holds("carol", activitytest.Other))
 }
 

@@ -47,6 +47,10 @@ func (s *Session) applyRecord(ctx context.Context, in ChangeInput) (ChangeResult
 	if err != nil {
 		return ChangeResult{}, s.unsent(ctx, in.Run, line, err)
 	}
+	if s.Policy.DryRun || p.Decide.Observe {
+		return s.end(ctx, in.Run, line, access.Superseded,
+			"the policy says by now that nothing is written: dryRun, or directory.mode: observe")
+	}
 	c := &recordChange{Provisioner: p, lines: s, in: in, line: line, ref: ledger.ReadRef(line.Sources[0])}
 	return c.apply(ctx)
 }

@@ -99,7 +99,7 @@ func TestOnlySomebodyWhomTheDirectoryKnowsMayAsk(t *testing.T) {
 		o.RequireRefused(func() error {
 			_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant, approvalOf(g, by))
 			return err
-		}, "they asked for")
+		}, "that they requested")
 	}
 }
 
@@ -154,9 +154,9 @@ func TestNamesOfThePolicyAreFollowed(t *testing.T) {
 	o.Rename("dan", "dan.lee@example.com")
 	o.Rename("gil", "ana@example.com")
 	found := activitytest.Joined(o.Admitted(text))
-	require.Contains(t, found, "name-changed ana@example.com: this address is account "+o.AccountID("gil")+
-		"'s now; the policy goes on meaning ana.lee@example.com")
-	require.Contains(t, found, "name-changed dan@example.com: is now dan.lee@example.com",
+	require.Contains(t, found, "name-changed ana@example.com: this address now belongs to account "+
+		o.AccountID("gil")+"; the policy still means ana.lee@example.com")
+	require.Contains(t, found, "name-changed dan@example.com: has the address dan.lee@example.com now",
 		"the rule's owner is followed, not refused")
 	known, err := o.Ledger.Organization(t.Context(), activitytest.Org)
 	require.NoError(t, err)
@@ -209,16 +209,16 @@ grants:
 		_, verdict := o.SweepAndJudge()
 		found := activitytest.Joined(verdict.Findings)
 		require.Contains(t, found, "name-unknown zed@example.com")
-		require.Contains(t, found, "account "+o.AccountID("gil")+" has this address since "+
+		require.Contains(t, found, "account "+o.AccountID("gil")+" has had this address since "+
 			o.Clock().UTC().Format(time.RFC3339))
-		require.Contains(t, found, "apply the policy again if that is who you mean")
+		require.Contains(t, found, "apply the policy again if you mean that account")
 	}
 	in := o.RequestOf("zed@example.com", "role:org-admin", 10*time.Minute)
 	in.RequestedBy, in.BreakGlass = "zed@example.com", true
 	o.RequireRefused(func() error {
 		_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in)
 		return err
-	}, "may take it without approval")
+	}, "may use break-glass")
 	other := o.RequestOf("kim@example.com", "role:org-admin", 10*time.Minute)
 	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, other).Grants[0]
 	require.NotContains(t, g.Approvers, o.AccountID("gil"))
@@ -230,10 +230,10 @@ grants:
 	o.RequireRefused(func() error {
 		_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in)
 		return err
-	}, "may take it without approval")
+	}, "may use break-glass")
 
 	found := activitytest.Joined(o.Admitted(o.PolicyText(text)))
-	require.Contains(t, found, "name-found zed@example.com: led to nobody in the policy in force; by this one it means account "+o.AccountID("gil"))
+	require.Contains(t, found, "name-found zed@example.com: matched no account in the policy in force; in this one it means account "+o.AccountID("gil"))
 	require.NotContains(t, found, "name-unknown")
 	require.Equal(t, access.GrantGranted,
 		activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in).Grants[0].State)

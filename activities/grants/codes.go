@@ -83,7 +83,7 @@ func (a *Activities) resendGrantCode(ctx context.Context, code session.BurntCode
 	}
 	// the same in a repeat, so that nobody gets it twice
 	n.ID += " " + session.Timestamp(activity.GetInfo(ctx).ScheduledTime)
-	n.Text += " The code that you were sent before counts no more: somebody typed it, or a wrong one for it."
+	n.Text += " The code that you were sent before is no longer valid: someone typed it, or a wrong one in its place."
 	if err := a.env.Notifier.Notify(ctx, n); errors.Is(err, notify.ErrPermanent) {
 		activity.GetLogger(ctx).Warn("somebody has no code any more, and another cannot be sent", "code", code.Of(),
 			"error", err)

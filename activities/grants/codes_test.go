@@ -28,7 +28,7 @@ func TestABurntCodeIsReplacedByAnother(t *testing.T) {
 	sent := o.Notifier.Notices[before]
 	require.Equal(t, "carol@example.com", sent.To)
 	require.NotEqual(t, codes["carol@example.com"], sent.Code)
-	require.Contains(t, sent.Text, "counts no more")
+	require.Contains(t, sent.Text, "no longer valid")
 
 	o.Burn(codes["carol@example.com"])
 	require.Len(t, o.Notifier.Notices, before+1, "whoever has a code is sent no other")
@@ -163,7 +163,7 @@ func TestTheFirstOfTwoApprovalsIsNoted(t *testing.T) {
 		o.RequestOf("kim@example.com", activitytest.Helpers, time.Hour)).Grants[0]
 	require.Equal(t, "noted: 1 of 2 approvals", o.Decide(approvalOf(g, "carol@example.com")).Message)
 	o.Advance(time.Minute)
-	require.Contains(t, o.Decide(approvalOf(g, "carol@example.com")).Message, "said before")
+	require.Contains(t, o.Decide(approvalOf(g, "carol@example.com")).Message, "already recorded")
 	require.Contains(t, o.Decide(approvalOf(g, "dan@example.com")).Message, "approved")
 }
 

@@ -115,7 +115,7 @@ func TestDecisionsThatDoNotCount(t *testing.T) {
 		"by who asked": {func(_ *activitytest.SimulatedOrg,
 			in *grants.DecideGrantInput) {
 			in.By = "bo@example.com"
-		}, "they asked for"},
+		}, "that they requested"},
 		"by somebody else": {func(_ *activitytest.SimulatedOrg,
 			in *grants.DecideGrantInput) {
 			in.By = "eve@example.com"
@@ -163,7 +163,7 @@ func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 			_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant,
 				approvalOf(g, "carol@example.com"))
 			return err
-		}, "they asked for")
+		}, "that they requested")
 	}
 }
 
@@ -228,7 +228,7 @@ func TestEveryApproverHasACodeOfTheirOwn(t *testing.T) {
 		t.Log(name)
 		why := "the code is not the one"
 		if in.CodeHash == "" {
-			why = "asks its approvers for their code"
+			why = "requires its approvers' codes"
 		}
 		o.RequireRefused(func() error {
 			_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.DecideGrant, in)

@@ -58,9 +58,9 @@ func TestWhatCannotBeRevoked(t *testing.T) {
 		words string
 	}{
 		"no grant": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "jo@example.com",
-			Target: activitytest.Other}}, "jo@example.com holds group:other by no grant"},
+			Target: activitytest.Other}}, "jo@example.com has no open grant of group:other"},
 		"another target": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com",
-			Target: activitytest.Helpers}}, "by no grant that is open"},
+			Target: activitytest.Helpers}}, "has no open grant of"},
 		"no target": {grants.RevokeGrantInput{RevokeInput: messages.RevokeInput{Person: "kim@example.com",
 			Target: "x"}}, "is not an entitlement"},
 		"upper-case id": {grants.RevokeGrantInput{

@@ -231,12 +231,12 @@ func notDecided(in DecideGrantInput, id string, g access.Grant, err error) error
 	case errors.Is(err, ledger.ErrNotFound):
 		return session.Refusedf("request %s is not known", id)
 	case errors.Is(err, ledger.ErrNotOpen):
-		return session.Refusedf("request %s does not wait for a decision any more: %s", id, grantStands(g))
+		return session.Refusedf("request %s no longer waits for a decision: %s", id, grantStands(g))
 	case errors.Is(err, review.ErrTooLate):
-		return session.Refusedf("request %s: %w: it waited until %s; ask for a new one", id, review.ErrTooLate,
+		return session.Refusedf("request %s: %w: it waited until %s; make a new request", id, review.ErrTooLate,
 			session.Timestamp(g.ApprovalDeadline))
 	case errors.Is(err, ledger.ErrCode) && in.CodeHash == "" && in.Proof == "":
-		return session.Refusedf("request %s asks its approvers for their code: starter %s proves it without showing it; given as code, it counts once", id, verb(in.Approve))
+		return session.Refusedf("request %s requires its approvers' codes: starter %s proves that you know yours without sending it; a code sent as code works once", id, verb(in.Approve))
 	case isRest:
 		other := rest.Other
 		return session.Refusedf("request %s: there must be %s between two grants, and grant %s is in force from %s to %s; "+
@@ -265,7 +265,7 @@ func decidedMessage(g access.Grant, d ledger.Decision) string {
 	case approvedNow(g, d):
 		return fmt.Sprintf("noted: %d of %d approvals", len(g.Approvals), g.Needs)
 	}
-	return fmt.Sprintf("that was said before: nothing changes (%d of %d approvals)", len(g.Approvals), g.Needs)
+	return fmt.Sprintf("already recorded: nothing changes (%d of %d approvals)", len(g.Approvals), g.Needs)
 }
 
 // sameAs returns a function that reports whether a name means the target of the request to approve.
@@ -319,7 +319,7 @@ func grantStands(g access.Grant) string {
 	case g.State == access.GrantDenied:
 		return "it is over: denied by " + g.Label(g.ClosedBy)
 	case g.State == access.GrantExpired:
-		return "it is over: nobody decided in time. Ask for a new one"
+		return "it expired: nobody decided in time. Make a new request"
 	case g.RemovedByHand:
 		return "it is over: " + g.ClosedWhy
 	case g.State == access.GrantEnded && g.ClosedBy != "":
@@ -347,7 +347,7 @@ func (a *Activities) approver(ctx context.Context, org, typed string) (string, e
 	case session.IsNotFound(err), session.IsRefused(err):
 		return "", session.Refusedf("by: %w", err)
 	case err != nil && (activity.GetInfo(ctx).Attempt >= tries || !session.Retryable(err)):
-		return "", session.Refusedf("who decides cannot be looked up just now, so nothing was decided; try again: %w",
+		return "", session.Refusedf("the person who decides cannot be looked up at the moment, so nothing was decided; try again: %w",
 			err)
 	case err != nil:
 		return "", err
@@ -434,7 +434,7 @@ func (a *Activities) RevokeGrant(ctx context.Context, in RevokeGrantInput) (mess
 	}
 	last := answer.Grants[len(answer.Grants)-1]
 	answer.Workflow = messages.GrantID(in.Org, last.Target, last.Key)
-	answer.Message = fmt.Sprintf("ended: what %s holds of %s by grants is taken back now; what something else gives stays", session.PersonOf(last), last.Target)
+	answer.Message = fmt.Sprintf("ended: %s loses %s, as far as grants give it, now; what anything else gives stays", session.PersonOf(last), last.Target)
 	if err := a.show(ctx, in.Org, answer.Grants...); err != nil { // the grants are over all the same
 		answer.Unreached = true
 	}
@@ -459,7 +459,7 @@ func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []s
 	if in.Key != "" {
 		found, err := a.env.GrantsUnder(ctx, in.Org, in.Key, target)
 		if err == nil && len(found) == 0 {
-			err = session.Refusedf("%s holds %s by no grant that is open", a.env.AccountLabel(ctx, in.Org, in.Key),
+			err = session.Refusedf("%s has no open grant of %s", a.env.AccountLabel(ctx, in.Org, in.Key),
 				in.Target)
 		}
 		return found, err
@@ -487,7 +487,7 @@ func (a *Activities) revocable(ctx context.Context, in RevokeGrantInput, who []s
 		return nil, session.Refusedf("%w", who[0].Err)
 	}
 	if len(found) == 0 {
-		return nil, session.Refusedf("%s holds %s by no grant that is open", cmp.Or(who[0].Person.Label(), in.Person),
+		return nil, session.Refusedf("%s has no open grant of %s", cmp.Or(who[0].Person.Label(), in.Person),
 			in.Target)
 	}
 	return found, nil

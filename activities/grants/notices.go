@@ -177,7 +177,7 @@ func (d *draft) revoke(reason string) string {
 
 func (d *draft) askApproval() {
 	d.Subject = "Approve? " + d.what
-	d.Text = fmt.Sprintf("%s\nIt waits until %s for approval; it needs %d. To deny it, say deny instead of approve.",
+	d.Text = fmt.Sprintf("%s\nThe request waits for approval until %s; approvals needed: %d. To deny it, write deny instead of approve.",
 		d.asked, session.Timestamp(d.grant.ApprovalDeadline), d.grant.Needs)
 	d.Command = d.update(messages.Approve, [2]string{"by", d.as})
 }
@@ -185,9 +185,9 @@ func (d *draft) askApproval() {
 func (d *draft) askForCode(code string) {
 	d.Code = code
 	d.Command = d.update(messages.Approve, [2]string{"by", d.as}, [2]string{"code", "CODE"})
-	d.Text += " Put your code in place of CODE: it counts once, for this request, and is for you alone.\nBetter: " +
+	d.Text += " Put your code in place of CODE: it works once, for this request, and is for you alone.\nBetter: " +
 		display.Starter("approve", d.grant.ID).With("--by", d.as).With("--code", "-").String() +
-		", which asks for your code, proves that you know it, and sends it nowhere."
+		", which asks for your code, proves that you know it, and never sends it."
 }
 
 // sayDecided writes what was decided about a request, or that it was taken without a decision.
@@ -196,7 +196,7 @@ func (d *draft) sayDecided() {
 	switch d.Kind {
 	case NoticeBreakGlass:
 		d.Subject = "Break-glass: " + d.what
-		d.Text = d.asked + "\nIt was taken without approval. Look into it; to end it now, type the command."
+		d.Text = d.asked + "\nIt was granted without approval. Please check why; to end it now, type the command."
 		d.Command = d.revoke("not wanted")
 	case NoticeGranted:
 		d.Subject = "Approved: " + d.what
@@ -208,7 +208,7 @@ func (d *draft) sayDecided() {
 			cmp.Or(g.ClosedWhy, "no reason given"))
 	case NoticeExpired:
 		d.Subject = "Not decided in time: " + d.what
-		d.Text = d.asked + "\nNobody decided in time. Ask again."
+		d.Text = d.asked + "\nNobody decided in time. If it is still needed, request it again."
 	}
 }
 
@@ -218,24 +218,24 @@ func (d *draft) sayHeld() {
 	switch d.Kind {
 	case NoticeGiven:
 		d.Subject = "Given: " + d.what
-		d.Text = fmt.Sprintf("%s\nIt was seen to be given, and ends at %s. When you need it no more, type the command. Atlassian does not end sessions that are open; what they may do ends all the same.", d.asked, session.Timestamp(g.Until))
+		d.Text = fmt.Sprintf("%s\nThe access is confirmed, and ends at %s. When you no longer need it, type the command. Atlassian does not end open sessions, but their access ends too.", d.asked, session.Timestamp(g.Until))
 		d.Command = d.revoke("done")
 	case NoticeReminder:
 		d.Subject = "Ends soon: " + d.what
-		d.Text = fmt.Sprintf("It ends at %s. To prolong it, where the policy lets you, type the command.",
+		d.Text = fmt.Sprintf("It ends at %s. To extend it, if the policy allows that, type the command.",
 			session.Timestamp(g.Until))
 		d.Command = d.update(messages.Extend, [2]string{"duration", "1h"}, [2]string{"requestedBy", d.as},
 			[2]string{"reason", "why"})
 	case NoticeEnded:
 		d.Subject = "Over: " + d.what
-		d.Text = fmt.Sprintf("It ended at %s, and that was seen at %s.", session.Timestamp(g.Until),
+		d.Text = fmt.Sprintf("It ended at %s; the removal of the access was confirmed at %s.", session.Timestamp(g.Until),
 			session.Timestamp(g.RevokedAt))
 		if g.ClosedBy != "" {
 			d.Text += display.Sprintf(" %s ended it: %s", g.Label(g.ClosedBy), cmp.Or(g.ClosedWhy, "no reason given"))
 		}
 	case NoticeHandTaken:
-		d.Subject = "Taken away: " + d.what
-		d.Text = fmt.Sprintf("A grant of %s ended at %s: %s. Castellan does not give it back. Whoever needs it asks again.", d.what, session.Timestamp(g.Until), g.ClosedWhy)
+		d.Subject = "Removed manually: " + d.what
+		d.Text = fmt.Sprintf("A grant of %s ended at %s: %s. Castellan does not give it back. If it is still needed, request it again.", d.what, session.Timestamp(g.Until), g.ClosedWhy)
 	}
 }
 
@@ -244,15 +244,15 @@ func (d *draft) warn(why string) {
 	until := session.Timestamp(d.grant.Until)
 	switch d.Kind {
 	case NoticeBlocked:
-		d.Subject = "Not right: " + d.what
-		d.Text = "It cannot be given, or not be taken back, and is tried again without end:\n" + display.Terminal(why)
+		d.Subject = "Blocked: " + d.what
+		d.Text = "The access cannot be given or revoked at the moment. Castellan keeps trying:\n" + display.Terminal(why)
 	case apply.NoticeRestored:
 		d.Subject = "Given back: " + d.what
-		d.Text = fmt.Sprintf("Somebody took it by hand, not through Castellan, while a grant gives it until %s. It is given back, since the policy says so (grants.handTaken is restore). To end the grant, type the command.", until)
+		d.Text = fmt.Sprintf("Someone removed it manually, not through Castellan, while a grant gives it until %s. It is given back, as the policy says (grants.handTaken is restore). To end the grant, type the command.", until)
 		d.Command = d.revoke("taken by hand")
 	case NoticeForeign:
-		d.Subject = "Given by hand after a grant: " + d.what
-		d.Text = fmt.Sprintf("A grant of %s was over at %s, and somebody has given it again since, not through Castellan. It stays until somebody decides: remove it by hand, or grant it.", d.what, until)
+		d.Subject = "Given manually after a grant: " + d.what
+		d.Text = fmt.Sprintf("A grant of %s ended at %s, and someone has given the access again since, not through Castellan. Castellan leaves it: remove it manually, or request a grant.", d.what, until)
 	}
 }
 

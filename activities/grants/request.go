@@ -128,7 +128,7 @@ func (s *task) prolongable(ctx context.Context, in ExtendGrantInput) (access.Gra
 		}
 	}
 	if last.ID == "" {
-		return last, session.Refusedf("%s holds %s by no grant that could be prolonged; ask for a new one",
+		return last, session.Refusedf("%s has no grant of %s that could be extended; request a new one",
 			s.AccountLabel(ctx, in.Org, in.Key), in.Target)
 	}
 	return last, nil
@@ -166,7 +166,7 @@ func (s *task) repeated(ctx context.Context, id string, target access.Entitlemen
 	invited := access.IsAddress(g.Person) && access.SameAddress(g.Person, strings.TrimSpace(typed))
 	if !g.Target.Same(target) || g.Person != who.Person.ID && !invited {
 		return messages.GrantAnswer{}, true,
-			session.Refusedf("the request id %s is taken: it asks for %s for %s; give another", id, g.Target,
+			session.Refusedf("the request id %s is taken: it is a request for %s for %s; give another id", id, g.Target,
 				session.PersonOf(g))
 	}
 	all, err := s.WithNames(ctx, s.Org, g)
@@ -174,7 +174,7 @@ func (s *task) repeated(ctx context.Context, id string, target access.Entitlemen
 		return messages.GrantAnswer{}, true, err
 	}
 	answer := granted(s.Org, all[0])
-	answer.Message = "asked for already: " + answer.Message
+	answer.Message = "already requested: " + answer.Message
 	return answer, true, s.show(ctx, s.Org, g)
 }
 
@@ -184,7 +184,7 @@ func (s *task) asker(ctx context.Context, typed string, who session.AccountLooku
 	case who.Err != nil:
 		return "", session.Refusedf("requestedBy: %w", who.Err)
 	case !who.Person.CanReceive():
-		return "", session.Refusedf("requestedBy: %s is not active in organization %s; have somebody ask who is",
+		return "", session.Refusedf("requestedBy: %s is not active in organization %s; let an active person request it",
 			typed, s.Org)
 	}
 	return who.Person.ID, s.Ledger.KeepPeople(ctx, s.Org, []access.Person{who.Person}, s.Now())
@@ -206,7 +206,7 @@ func (s *task) factsOfNamed(ctx context.Context, typed string, who session.Accou
 		return f, false, who.Err
 	case who.Person.GroupIDs == nil:
 		return f, false, session.RetryAfter(session.ErrEvidence, 0,
-			fmt.Errorf("the directory shows %s without their groups just now, so it cannot be told what they may have; trying again", who.Person.Label()))
+			fmt.Errorf("the directory shows %s without their groups at the moment, so it is not known what they may hold; trying again", who.Person.Label()))
 	}
 	f, err = s.FactsOf(ctx, who.Person)
 	return f, false, err
@@ -245,7 +245,7 @@ func (s *task) request(ctx context.Context, id string, r terms.Request) (message
 	}
 	if g.Codes && !s.Notifier.Private() {
 		return messages.GrantAnswer{},
-			session.Refusedf("the policy demands approval codes, and no way to send one to its approver alone is set up: set CASTELLAN_NOTIFY_SMTP, or CASTELLAN_NOTIFY_WEBHOOK_URL with a secret")
+			session.Refusedf("the policy demands approval codes, but no channel is configured that sends one to its approver alone: set CASTELLAN_NOTIFY_SMTP, or CASTELLAN_NOTIFY_WEBHOOK_URL with a secret")
 	}
 	g.ID = id
 	// First start the workflow that ends it: nothing is stored that no workflow would remove.
@@ -352,7 +352,7 @@ func granted(org string, g access.Grant) messages.GrantAnswer {
 	answer := messages.GrantAnswer{Grants: []access.Grant{g}, Workflow: messages.GrantID(org, g.Target, g.Key)}
 	switch {
 	case g.State == access.GrantWaiting:
-		answer.Message = fmt.Sprintf("request %s waits until %s for approval (%d needed) by %s; they are told", g.ID,
+		answer.Message = fmt.Sprintf("request %s waits until %s for approval (%d needed) by %s, who are notified", g.ID,
 			session.Timestamp(g.ApprovalDeadline), g.Needs, strings.Join(g.Labels(g.Approvers), ", "))
 	case g.State == access.GrantGranted:
 		answer.Message = fmt.Sprintf("granted: %s holds %s from %s to %s", session.PersonOf(g), g.Target,

@@ -45,16 +45,16 @@ func TestWhatIsNotGranted(t *testing.T) {
 		},
 			[]string{"5h is too long", "ask for at most 4h"}},
 		"too short": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Duration = 1 },
-			[]string{"1ns is no duration", "ask for at least 1s"}},
+			[]string{"1ns is not a valid duration", "ask for at least 1s"}},
 		"another ticket": {func(_ *activitytest.SimulatedOrg,
 			in *grants.RequestGrantInput) {
 			in.Ticket = "INC-4711 and more"
 		},
-			[]string{"INC-4711 and more", "entry admins asks for one like INC-[0-9]+"}},
+			[]string{"INC-4711 and more", "entry admins requires one like INC-[0-9]+"}},
 		"no ticket": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Ticket = "" },
 			[]string{"one like INC-[0-9]+"}},
 		"no reason": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.Reason = " " },
-			[]string{"entry admins asks for a reason; give one"}},
+			[]string{"entry admins requires a reason; give one"}},
 		"an app": {func(o *activitytest.SimulatedOrg, in *grants.RequestGrantInput) {
 			o.Send(http.MethodPost, "/scim/directory/"+o.Sim.Info().SCIMDirectoryID+"/Users", map[string]any{
 				"schemas":  []string{"urn:ietf:params:scim:schemas:core:2.0:User"},
@@ -78,7 +78,7 @@ func TestWhatIsNotGranted(t *testing.T) {
 			[]string{"is too far ahead", "ask for one until 2026-03-03T"}},
 		"ahead, where nobody may": {func(o *activitytest.SimulatedOrg, in *grants.RequestGrantInput) {
 			in.Target, in.Start = activitytest.Other, o.Clock().Add(time.Hour)
-		}, []string{"entry tools lets nobody ask ahead"}},
+		}, []string{"entry tools does not allow a later start"}},
 		"not grantable": {func(_ *activitytest.SimulatedOrg,
 			in *grants.RequestGrantInput) {
 			in.Target = activitytest.Builders
@@ -97,7 +97,7 @@ func TestWhatIsNotGranted(t *testing.T) {
 		},
 			[]string{"approval codes", "CASTELLAN_NOTIFY_SMTP"}},
 		"no break-glass": {func(_ *activitytest.SimulatedOrg, in *grants.RequestGrantInput) { in.BreakGlass = true },
-			[]string{"entry admins lists the people who may take it without approval"}},
+			[]string{"entry admins lists the people who may use break-glass"}},
 		"another organization": {func(_ *activitytest.SimulatedOrg,
 			in *grants.RequestGrantInput) {
 			in.Org = "nowhere"
@@ -249,7 +249,7 @@ func TestAnExtensionContinuesAGrant(t *testing.T) {
 	o.RequireRefused(func() error {
 		_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.ExtendGrant, in)
 		return err
-	}, "kim@example.com", "ask for a new one")
+	}, "kim@example.com", "request a new one")
 }
 
 func TestNothingIsGrantedInADryRun(t *testing.T) {

@@ -246,7 +246,7 @@ func (j *judgement) ofOther(ctx context.Context, open ledger.Hold) (bool, error)
 		func(p provision.Provision) bool { return p.Name == name })
 	if n := j.result.Counts.Held; other && n > 0 {
 		j.findings = append(j.findings, access.Finding{Rule: "hold-waits", Subject: "provision " + j.Spec.Name,
-			Detail: fmt.Sprintf("%d changes are to be held, and wait until plan %s of provision %s is decided", n,
+			Detail: fmt.Sprintf("%d changes have to be held, but wait until plan %s of provision %s is decided", n,
 				open.Plan, name)})
 	}
 	return other, nil
@@ -266,7 +266,7 @@ func (j *judgement) note(ctx context.Context) error {
 	findings := j.findings
 	for _, d := range j.Doubted {
 		findings = append(findings, access.Finding{Rule: plan.RuleIdentitySuspect, Subject: "source " + d.Name,
-			Detail: d.Why + ". Leavers whom only it tells of wait"})
+			Detail: d.Why + ". Leavers known from this source alone wait"})
 	}
 	for _, n := range j.notes.Sorted() {
 		if n.Kind == noteFinding {

@@ -2,6 +2,7 @@ package provisioning
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,13 +18,13 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// LinkRunInput identifies a batch of links: its lines are a run's.
+// LinkRunInput identifies a link batch, whose lines belong to a run.
 type LinkRunInput struct {
 	RunInput
 	Batch string `json:"batch"`
 }
 
-// PickLinksInput begins a batch of links.
+// PickLinksInput begins a link batch.
 type PickLinksInput struct {
 	LinkRunInput           // without a policy: that in force
 	People       []string  `json:"people,omitempty"` // as in messages.LinkInput
@@ -42,13 +43,16 @@ type PickLinksResult struct {
 	ReadOnly string `json:"readOnly,omitempty"`
 }
 
-// PickLinks begins a batch of links: it finds the people whom it is about, stores them, and reads their records. Names
+// PickLinks begins a link batch: it finds the people to link, stores them, and reads their records. Names
 // that lead to nobody in the provision's sources are refused, all of them at once. A repeat picks again.
 //
 // Calls: one for a hundred names; one or two for each person, or records/100 if they are more than a hundred.
 func (a *Activities) PickLinks(ctx context.Context, in PickLinksInput) (PickLinksResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.env.OpenInForce(ctx, in.Org)
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = session.NotFoundf("no organization %q is known here; start it with `starter apply FILE`", in.Org)
+	}
 	if err != nil {
 		return PickLinksResult{}, err
 	}
@@ -62,13 +66,16 @@ func (a *Activities) PickLinks(ctx context.Context, in PickLinksInput) (PickLink
 		return PickLinksResult{}, err
 	}
 	result := PickLinksResult{Policy: s.Current, People: len(refs), ReadOnly: picker.readOnly()}
-	trigger := strings.TrimSpace("batch of links " + in.Batch + " " + in.Note)
+	trigger := strings.TrimSpace("link batch " + in.Batch + " " + in.Note)
 	if err := s.Ledger.BeginRun(ctx, ledger.Run{Org: in.Org, ID: in.Run, Trigger: trigger,
 		Scope: messages.ScopeProvision, Policy: s.Current, By: in.By, State: messages.RunReading,
 		Started: in.Started}); err != nil {
 		return PickLinksResult{}, err
 	}
 	if err := picker.save(ctx, refs); err != nil {
+		return PickLinksResult{}, err
+	}
+	if err := picker.readAccounts(ctx, refs); err != nil {
 		return PickLinksResult{}, err
 	}
 	r := &reader{Provisioner: p, directory: p.Spec.Directory.ID}
@@ -131,6 +138,26 @@ func (p *linkPicker) named(ctx context.Context) ([]ledger.Ref, error) {
 			display.Starter("identities", p.Org))
 	}
 	return found, nil
+}
+
+// readAccounts reads the accounts of the people's addresses: those of logins since the last full verification are not
+// known yet.
+func (p *linkPicker) readAccounts(ctx context.Context, refs []ledger.Ref) error {
+	found, err := p.Ledger.Identities(ctx, p.Org, refs)
+	if err != nil {
+		return err
+	}
+	var addresses []string
+	for _, one := range found {
+		if one.Account == "" && one.Address != "" {
+			addresses = append(addresses, one.Address)
+		}
+	}
+	people, err := p.ByName(ctx, nil, addresses)
+	if err != nil {
+		return err
+	}
+	return p.Ledger.KeepPeople(ctx, p.Org, people, p.Now())
 }
 
 // save stores the people of the batch in place of those of an earlier attempt.
@@ -226,7 +253,7 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 		k := &links[i]
 		d, known := decisions[k.Ref()]
 		if !known {
-			k.Outcome, k.Detail = messages.LinkNot, "no source of the provision knows them any more"
+			k.Outcome, k.Detail = messages.LinkNot, "they are no longer in any source of the provision"
 			continue
 		}
 		v.person(k, of[k.Ref()], d)
@@ -235,7 +262,7 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 		}
 		line, _ := v.Line(of[k.Ref()], d)
 		if begun[line.Person] {
-			k.Outcome, k.Detail = messages.LinkNot, "the same account is in the batch by another identity"
+			k.Outcome, k.Detail = messages.LinkNot, "the same account is already in the batch, with another identity"
 			continue
 		}
 		begun[line.Person] = true
@@ -253,6 +280,9 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 	}
 	return v.Ledger.SaveLinks(ctx, v.Org, v.in.Batch, v.in.Run, links)
 }
+
+// activeAccount is the status of an account that can log in.
+const activeAccount = "active"
 
 // person says what becomes of one person: linked is who has an account and no record, and ought to have one.
 func (v *linkPreview) person(k *ledger.Link, c session.Candidate, d identity.Decision) {
@@ -272,10 +302,10 @@ func (v *linkPreview) person(k *ledger.Link, c session.Candidate, d identity.Dec
 	case d.Record != "" && d.Account != "":
 		k.Outcome, k.Detail = messages.LinkAlready, ""
 	case d.Record != "":
-		not("record %s has no account: nothing written to it would link it; see the vendor's procedure for accounts that "+
+		not("record %s has no account, and writing to it would not link one; see Atlassian's procedure for accounts that "+
 			"lost their link", d.Record)
 	case d.Presence != identity.Enabled:
-		not("the source says that they are %s", d.Presence)
+		not("they are %s in the source", d.Presence)
 	case d.Action != identity.Create:
 		var why []string
 		for _, n := range d.Notes {
@@ -283,10 +313,15 @@ func (v *linkPreview) person(k *ledger.Link, c session.Candidate, d identity.Dec
 		}
 		not("%s", strings.Join(why, "; "))
 	case d.Account == "":
-		not("there is no account of theirs: the provision makes record and account")
+		not("they have no account: the provision creates record and account")
 	default:
 		if _, known := v.accounts[k.Account]; !known {
 			not("the directory does not show account %s now", k.Account)
+			return
+		}
+		if status := v.accounts[k.Account].AccountStatus; status != "" && status != activeAccount {
+			not("account %s is %s, and a record would activate it: activate it at Atlassian first, if that is meant",
+				k.Account, status)
 			return
 		}
 		k.Outcome, k.Detail = messages.LinkPending, ""

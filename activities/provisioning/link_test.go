@@ -54,12 +54,11 @@ func (b *batchOfLinks) approve() {
 // wave writes the next wave as the organization's loop does, and compares it.
 func (b *batchOfLinks) wave(number, size int) provisioning.CheckWaveResult {
 	b.T.Helper()
-	next := activitytest.Must[[]string](b.SimulatedOrg, b.Acts.Provisioning.NextWave,
-		provisioning.NextWaveInput{LinkRunInput: b.in, Wave: number, Size: size})
+	next := b.next(number, size).Identities
 	approved := true
 	lines := activitytest.Must[apply.NextResult](b.SimulatedOrg, b.Acts.Apply.Next, apply.NextInput{
 		RunInput: b.in.RunInput.RunInput, Actions: []access.Action{access.Add}, Approved: &approved, Limit: 100,
-		Identities: next})
+		Identities: next, Batch: b.in.Batch})
 	require.Len(b.T, lines.Lines, len(next), "the wave's lines alone are written")
 	for _, l := range lines.Lines {
 		result := activitytest.Must[apply.ChangeResult](b.SimulatedOrg, b.Acts.Apply.Apply,
@@ -67,6 +66,12 @@ func (b *batchOfLinks) wave(number, size int) provisioning.CheckWaveResult {
 		require.Equal(b.T, access.Done, result.State, result.Answer)
 	}
 	return b.check(next)
+}
+
+func (b *batchOfLinks) next(number, size int) provisioning.NextWaveResult {
+	b.T.Helper()
+	return activitytest.Must[provisioning.NextWaveResult](b.SimulatedOrg, b.Acts.Provisioning.NextWave,
+		provisioning.NextWaveInput{LinkRunInput: b.in, Wave: number, Size: size, Since: b.at})
 }
 
 func (b *batchOfLinks) check(identities []string) provisioning.CheckWaveResult {
@@ -133,8 +138,7 @@ func TestBatchesOfLinks(t *testing.T) {
 	require.Equal(t, "linked", b.outcomes()["hr:e1"])
 	require.Equal(t, "pending", b.outcomes()["hr:e2"], "the next wave's")
 	require.Empty(t, b.wave(2, 10).Surprise)
-	require.Empty(t, activitytest.Must[[]string](o.SimulatedOrg, o.Acts.Provisioning.NextWave,
-		provisioning.NextWaveInput{LinkRunInput: b.in, Wave: 3, Size: 10}), "that was everybody")
+	require.Empty(t, b.next(3, 10).Identities, "that was everybody")
 	b.end(messages.LinkDone)
 	for name, account := range before {
 		require.Equal(t, account, o.record(name+"@acme.example").AccountID)
@@ -148,38 +152,103 @@ func TestBatchesOfLinks(t *testing.T) {
 	require.Zero(t, made["scim.users.create"]+made["scim.users.patch"], "%v", made)
 }
 
-// TestLinksStopAtASurprise: what is not as the preview shows it is told, and what was not written is not written.
+// TestLinksStopAtASurprise: what is not as the preview shows it stops the batch, before a wave is written or after it;
+// what was not written is not written.
 func TestLinksStopAtASurprise(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]struct {
+	changes := map[string]struct {
 		of   func(*provisioned)
 		says string
 	}{
 		"a group is gone": {func(o *provisioned) { o.ByHand(http.MethodDelete, "builders", "ana") }, "builders is gone"},
-		"a role is new": {func(o *provisioned) {
-			o.makeAdmin("ana")
-		}, "is new"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := start(t, "")
-			o.staff["e1"] = identity{address: "ana@acme.example"}
-			o.staff["e2"] = identity{address: "bo@acme.example"}
-			o.ByHand(http.MethodPost, "builders", "ana")
-			o.read()
-			b := o.batch("ana@acme.example", "bo@acme.example")
-			b.approve()
-			change.of(o)
-			seen := b.wave(1, 1)
-			require.Len(t, seen.Surprise, 1)
-			require.Contains(t, seen.Surprise[0], change.says)
-			b.end(messages.LinkStopped)
-			require.Equal(t, map[string]string{"hr:e1": "surprise", "hr:e2": "left-out"}, b.outcomes())
-			next := activitytest.Must[apply.NextResult](o.SimulatedOrg, o.Acts.Apply.Next, apply.NextInput{
-				RunInput: b.in.RunInput.RunInput, Actions: []access.Action{access.Add}, Limit: 100})
-			require.Empty(t, next.Lines)
-		})
+		"a role is new":   {func(o *provisioned) { o.makeAdmin("ana") }, "is new"},
+		"the account is deactivated": {func(o *provisioned) {
+			o.ChangePerson("ana", map[string]any{"inactive": true})
+		}, "is inactive"},
 	}
+	for name, change := range changes {
+		for when, before := range map[string]bool{"before a wave": true, "after it": false} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				t.Parallel()
+				o := start(t, "")
+				o.staff["e1"] = identity{address: "ana@acme.example", more: map[string]any{"name": "ana"}}
+				o.staff["e2"] = identity{address: "bo@acme.example"}
+				o.ByHand(http.MethodPost, "builders", "ana")
+				o.read()
+				b := o.batch("ana@acme.example", "bo@acme.example")
+				b.approve()
+				var surprise []string
+				if before {
+					change.of(o)
+					next := b.next(1, 1)
+					require.Empty(t, next.Identities)
+					surprise = next.Surprise
+				} else {
+					require.Empty(t, b.wave(1, 1).Surprise)
+					b.forget("e1")
+					change.of(o)
+					surprise = b.check([]string{"hr:e1"}).Surprise
+				}
+				require.Len(t, surprise, 1)
+				require.Contains(t, surprise[0], change.says)
+				b.end(messages.LinkStopped)
+				require.Equal(t, map[string]string{"hr:e1": "surprise", "hr:e2": "left-out"}, b.outcomes())
+				next := activitytest.Must[apply.NextResult](o.SimulatedOrg, o.Acts.Apply.Next, apply.NextInput{
+					RunInput: b.in.RunInput.RunInput, Actions: []access.Action{access.Add}, Limit: 100})
+				require.Empty(t, next.Lines)
+			})
+		}
+	}
+}
+
+// forget has somebody of the batch compared once more.
+func (b *batchOfLinks) forget(key string) {
+	b.T.Helper()
+	links, err := b.Ledger.LinksOf(b.T.Context(), "acme", "pilot", []ledger.Ref{{Source: "hr", Key: key}})
+	require.NoError(b.T, err)
+	links[0].Outcome = messages.LinkPending
+	require.NoError(b.T, b.Ledger.SaveLinks(b.T.Context(), "acme", "pilot", b.in.Run, links))
+}
+
+// TestLinksHoldNothingOfAnotherPolicy: an approved batch writes nothing under a policy that came into force after its
+// preview, such as a dry run; and nothing of a wave that it has not begun.
+func TestLinksHoldNothingOfAnotherPolicy(t *testing.T) {
+	t.Parallel()
+	o := start(t, "")
+	o.staff["e1"] = identity{address: "ana@acme.example"}
+	o.read()
+	b := o.batch("ana@acme.example")
+	b.approve()
+	approved := true
+	next := activitytest.Must[apply.NextResult](o.SimulatedOrg, o.Acts.Apply.Next, apply.NextInput{
+		RunInput: b.in.RunInput.RunInput, Actions: []access.Action{access.Add}, Approved: &approved, Limit: 100,
+		Identities: []string{"hr:e1"}, Batch: "pilot"})
+	require.Empty(t, next.Lines, "the wave was not begun")
+
+	of := b.in.RunInput.RunInput
+	o.admit("dryRun: true")
+	o.VerifyEverybody()
+	require.Contains(t, b.next(1, 10).Surprise[0], "another policy")
+	of.Policy = o.Policy
+	result := activitytest.Must[apply.ChangeResult](o.SimulatedOrg, o.Acts.Apply.Apply,
+		apply.ChangeInput{RunInput: of, Person: o.AccountID("ana"), Target: access.RecordTarget("staff")})
+	require.Equal(t, access.Superseded, result.State, result.Answer)
+}
+
+// TestLinksLeaveDeactivatedAccounts: nobody is activated in passing.
+func TestLinksLeaveDeactivatedAccounts(t *testing.T) {
+	t.Parallel()
+	o := start(t, "")
+	o.ChangePerson("ana", map[string]any{"inactive": true})
+	o.staff["e1"] = identity{address: "ana@acme.example"}
+	o.read()
+	o.VerifyEverybody()
+	b := o.batch("ana@acme.example")
+	require.Nil(t, b.hold)
+	require.Equal(t, map[string]string{"hr:e1": "not-linked"}, b.outcomes())
+	_, verdict := o.run()
+	require.Zero(t, verdict.Open)
+	require.Contains(t, activitytest.Joined(verdict.Hold.Rules), "account-inactive")
 }
 
 // TestLinksOfNobody: names that lead to nobody are refused together; and a batch that is rejected rejects nobody for

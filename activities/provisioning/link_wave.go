@@ -50,6 +50,10 @@ func (a *Activities) JudgeLinks(ctx context.Context, in JudgeLinksInput) (JudgeL
 		return result, err
 	}
 	hold.Plan = hash.Sum()
+	if err := a.env.Ledger.UpdateRun(ctx, ledger.Run{Org: in.Org, ID: in.Run, State: messages.RunApplying,
+		Plan: hold.Plan, Counts: ledger.Counts{People: hold.People, Adds: hold.Adds, Held: hold.Adds}}); err != nil {
+		return result, err
+	}
 	for _, rule := range session.SortedKeys(rules) {
 		hold.Rules = append(hold.Rules, ledger.HoldRule{Rule: rule, Scope: "provision " + in.Provision,
 			Detail: fmt.Sprintf("%d people: %s", rules[rule], identity.Hold(rule).Explain())})
@@ -73,23 +77,65 @@ func (a *Activities) linkCounts(ctx context.Context, in LinkRunInput) (counts []
 // NextWaveInput asks for the next people of a batch.
 type NextWaveInput struct {
 	LinkRunInput
-	Wave int `json:"wave"`
-	Size int `json:"size"`
+	Wave  int       `json:"wave"`
+	Size  int       `json:"size"`
+	Since time.Time `json:"since"` // of the preview
 }
 
-// NextWave gives the next people of an approved batch to a wave and returns them as "source:key"; none: the batch is
-// through. A repeat returns those of the wave again.
-func (a *Activities) NextWave(ctx context.Context, in NextWaveInput) (identities []string, err error) {
+// NextWaveResult is the next wave.
+type NextWaveResult struct {
+	Identities []string `json:"identities,omitempty"` // "source:key"; none: the batch is through
+	// Surprise is what differs from the preview, in five lines at most: nothing of the wave may be written.
+	Surprise []string `json:"surprise,omitempty"`
+}
+
+// NextWave gives the next people of an approved batch to a wave, if their accounts are as the preview shows them, and
+// the policy is that of the preview. A repeat returns those of the wave again.
+//
+// Calls: one for a hundred people.
+func (a *Activities) NextWave(ctx context.Context, in NextWaveInput) (NextWaveResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	pending, err := a.env.Ledger.Links(ctx, in.Org, in.Batch, messages.LinkPending, ledger.Ref{}, in.Size)
+	if err != nil || len(pending) == 0 {
+		return NextWaveResult{}, err
+	}
+	s, err := a.env.OpenInForce(ctx, in.Org)
 	if err != nil {
-		return nil, err
+		return NextWaveResult{}, err
 	}
+	if s.Current != in.Policy {
+		return NextWaveResult{Surprise: []string{
+			"another policy is in force than that of the preview: start the batch again for a preview under it"}}, nil
+	}
+	p, err := s.OpenProvision(ctx, in.Provision)
+	if err != nil {
+		return NextWaveResult{}, err
+	}
+	w := &waveCheck{Provisioner: p, in: CheckWaveInput{LinkRunInput: in.LinkRunInput, Since: in.Since},
+		accounts: map[string]access.Person{}}
+	if err := w.read(ctx, pending); err != nil {
+		return NextWaveResult{}, err
+	}
+	var result NextWaveResult
 	for i := range pending {
+		differs, err := w.accountDiffers(ctx, pending[i])
+		if err != nil {
+			return NextWaveResult{}, err
+		}
+		if differs != "" {
+			w.surprise(&pending[i], differs+"; nothing was written")
+			continue
+		}
 		pending[i].Wave = in.Wave
-		identities = append(identities, pending[i].Ref().String())
+		result.Identities = append(result.Identities, pending[i].Ref().String())
 	}
-	return identities, a.env.Ledger.SaveLinks(ctx, in.Org, in.Batch, in.Run, pending)
+	if result.Surprise = w.result.Surprise; len(result.Surprise) > 0 {
+		result.Identities = nil
+		for i := range pending {
+			pending[i].Wave = 0
+		}
+	}
+	return result, s.Ledger.SaveLinks(ctx, in.Org, in.Batch, in.Run, pending)
 }
 
 // CheckWaveInput asks what became of a wave.
@@ -192,9 +238,10 @@ func (w *waveCheck) person(ctx context.Context, k *ledger.Link) error {
 		w.result.Open++
 		return nil
 	case line.State == access.Superseded && record.Account == k.Account && record.Account != "":
-		k.Outcome, k.Detail = messages.LinkAlready, "another run linked them meanwhile"
+		k.Outcome, k.Detail = messages.LinkAlready, "another run has linked them in the meantime"
 	case line.State == access.Superseded:
-		k.Outcome, k.Detail = messages.LinkLeft, bounded(line.Answer)
+		k.Outcome, k.Detail = messages.LinkLeft, bounded("the source, the record or the policy changed since the preview: "+
+			"start the batch again to preview anew ("+line.Answer+")")
 		return nil
 	case line.State != access.Done:
 		w.surprise(k, "it was not written: "+line.Answer)
@@ -254,21 +301,28 @@ func (w *waveCheck) recordOf(ctx context.Context, k ledger.Link) (ledger.Record,
 	return find()
 }
 
-// differs says how an account is not as the preview shows it; "": it is.
+// differs says how record and account are not as the preview shows them; "": they are.
 func (w *waveCheck) differs(ctx context.Context, k ledger.Link, record ledger.Record) (string, error) {
 	if record.Account != k.Account {
 		return fmt.Sprintf("record %s is linked to account %s, and not to %s", record.ID, record.Account, k.Account), nil
 	}
+	return w.accountDiffers(ctx, k)
+}
+
+// accountDiffers says how an account is not as the preview shows it; "": it is.
+func (w *waveCheck) accountDiffers(ctx context.Context, k ledger.Link) (string, error) {
 	var before messages.LinkBefore
 	if err := json.Unmarshal(k.Shown, &before); err != nil {
 		return "", err
 	}
 	now, shown := w.accounts[k.Account]
-	if !shown {
+	switch {
+	case !shown:
 		return "the directory does not show account " + k.Account + " any more", nil
-	}
-	if now.AccountStatus != "" && now.AccountStatus != "active" {
+	case now.AccountStatus != "" && now.AccountStatus != activeAccount:
 		return "account " + k.Account + " is " + now.AccountStatus, nil
+	case k.Wave == 0 && now.Email != "" && !access.SameAddress(now.Email, k.Address):
+		return "account " + k.Account + " has the address " + now.Email + " by now", nil
 	}
 	was, is := w.targets(before.Groups, before.Roles), w.targets(w.kept.of(now), rolesOf(now))
 	var changes []string
@@ -321,6 +375,8 @@ func (w *waveCheck) ownChange(ctx context.Context, account string, target access
 type EndLinksInput struct {
 	LinkRunInput
 	State string `json:"state"` // of the batch
+	// LinesOnly: what was not written is not written any more; what became of the rest is found out before the end.
+	LinesOnly bool `json:"linesOnly,omitempty"`
 }
 
 // EndLinksResult is how a batch ended.
@@ -336,7 +392,7 @@ func (a *Activities) EndLinks(ctx context.Context, in EndLinksInput) (EndLinksRe
 	if err := l.CloseHoldIn(ctx, in.Org, ledger.LaneOfBatch(in.Batch), "the batch has ended: "+in.State); err != nil {
 		return EndLinksResult{}, err
 	}
-	why := "the batch of links ended before: " + in.State
+	why := "the link batch ended before: " + in.State
 	left := ledger.Filter{States: []access.ChangeState{access.Held, access.Planned}, Limit: session.LinesAtOnce}
 	for more := true; more; {
 		lines, err := l.Lines(ctx, in.Org, in.Run, left)
@@ -351,6 +407,9 @@ func (a *Activities) EndLinks(ctx context.Context, in EndLinksInput) (EndLinksRe
 			return EndLinksResult{}, err
 		}
 		more = len(lines) == session.LinesAtOnce
+	}
+	if in.LinesOnly {
+		return EndLinksResult{}, nil
 	}
 	for more := true; more; {
 		pending, err := l.Links(ctx, in.Org, in.Batch, messages.LinkPending, ledger.Ref{}, session.LinesAtOnce)

@@ -48,7 +48,7 @@ func (s *task) contradicts(b *policy.Bound, p access.Person, entry policy.Protec
 		for _, r := range want.Denied {
 			found = append(found, access.Finding{Rule: "rule-against-floor", Subject: r.Name, Blocks: true,
 				Detail: fmt.Sprintf(
-					"it would take %s from %s, who always stays in %s (%s); except them from the rule, or take them out there", e, p.Label(), entry.Target, where)})
+					"it would take %s from %s, who always stays in %s (%s); exclude them from the rule's condition, or remove them there", e, p.Label(), entry.Target, where)})
 		}
 	}
 	return found

@@ -205,11 +205,11 @@ func (e evidence) findings() []access.Finding {
 	var out []access.Finding
 	for _, s := range e.suspects {
 		out = append(out, access.Finding{Rule: "source-suspect", Subject: s.Name,
-			Detail: "source group " + s.Name + ": " + s.Why + "; removals that stand on it wait"})
+			Detail: "source group " + s.Name + ": " + s.Why + "; removals based on it wait"})
 	}
 	for _, r := range e.recreated {
 		out = append(out, access.Finding{Rule: "source-recreated", Subject: r.Name, Detail: fmt.Sprintf(
-			"source group %s was deleted and made anew under another id, with %d members where it had %d: it is taken for the same group", r.Name, r.Users, r.Had)})
+			"source group %s was deleted and created again with another id; it has %d members, and had %d: it is treated as the same group", r.Name, r.Users, r.Had)})
 	}
 	return out
 }

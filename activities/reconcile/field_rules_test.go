@@ -167,9 +167,9 @@ func TestAdminsByHandAreToldOnce(t *testing.T) {
 	o.Verify()
 	require.Len(t, o.Notifier.Notices, 1)
 	require.Contains(t, o.Notifier.Notices[0].Text,
-		"admin-by-hand role:org-admin: 1 people hold it whom nothing in the policy gives it")
+		"admin-by-hand role:org-admin: 1 people hold it although nothing in the policy gives it to them")
 	require.Contains(t, o.Notifier.Notices[0].Text,
-		"too-many-holders role:org-admin: 4 people hold it; the policy wants at most 3")
+		"too-many-holders role:org-admin: 4 people hold it; the policy allows at most 3")
 	o.ChangePerson("dan", map[string]any{"orgAdmin": false})
 	o.Verify()
 	o.ChangePerson("dan", map[string]any{"orgAdmin": true})
@@ -191,7 +191,7 @@ func TestFieldE17(t *testing.T) {
 	o.ByHand("POST", "builders", "gus")
 	o.Verify()
 	require.Contains(t, o.Findings()["given-back group:builders"],
-		"gus@acme.example was removed 2 times within 7 days, by rule contractors, and somebody else gives it back each time")
+		"gus@acme.example was removed 2 times within 7 days, by rule contractors, and it is given back each time")
 	require.Equal(t, before, o.Members("staff")+o.Members("idp-contractors"), "source groups are never written")
 	o.ByHand("POST", "builders", "gus")
 	o.Verify()
@@ -272,7 +272,7 @@ func TestARuleIsShownBeforeItActs(t *testing.T) {
 	require.NotNil(t, judged.Hold)
 	require.Equal(t, 2, judged.Hold.Removals)
 	require.Contains(t, judged.Hold.Rules[0], "rule-new: rule outside is enforced for the first time; its changes: 2, "+
-		shown+", just what it was last shown to do")
+		shown+", which is exactly what it was last shown to do")
 	look := o.Examine(o.NewRun(), "", o.AccountID("pia@partner.example"))
 	require.Zero(t, look.Open, "until somebody consents, no event makes it act")
 

@@ -335,7 +335,7 @@ func shortages(stats []ledger.LineStat) []access.Finding {
 		switch l.State {
 		case access.Shortage:
 			found = append(found, access.Finding{Rule: "licence-shortage", Subject: string(l.Target),
-				Detail: fmt.Sprintf("%d people wait for a licence of its app; they are tried again at every verification", l.N)})
+				Detail: fmt.Sprintf("%d people wait for a licence of its app; every verification tries again", l.N)})
 		case access.Refused:
 			found = append(found, access.Finding{Rule: "refused", Subject: string(l.Target),
 				Detail: ofChanges(l.N) + " refused; `starter plan --run` shows each with the answer"})

@@ -122,7 +122,7 @@ func (s *task) circles(ctx context.Context, run string, since time.Time) ([]acce
 	var found []access.Finding
 	for _, target := range slices.Sorted(maps.Keys(names)) {
 		found = append(found, access.Finding{Rule: "rules-circle", Subject: string(target), Detail: fmt.Sprintf(
-			"it is given to %s and taken from them again and again, each time because of what was done before; it stays as it is until the next verification. Settle which is right: %s",
+			"it is given to %s and taken from them again and again, each time because of the change before; it stays as it is until the next verification. Decide which of the rules is right: %s",
 			session.CountPeople(people[target]), strings.Join(session.SortedKeys(names[target]), ", "))})
 	}
 	return found, s.supersede(ctx, run, ended, circular)

@@ -37,7 +37,7 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 			err = s.settleGrants(ctx, in.Run, k, due)
 		} else {
 			found = append(found, access.Finding{Rule: "grant-lost", Subject: string(g.Target), Detail: fmt.Sprintf(
-				"%s still holds it by grant %s, which was over at %s and was not taken back; see workflow %s (grants.lost is %s)", session.PersonOf(g), g.ID, session.Timestamp(g.Until), id, mode)})
+				"%s still holds it by grant %s, which ended at %s and was not revoked; see workflow %s (grants.lost is %s)", session.PersonOf(g), g.ID, session.Timestamp(g.Until), id, mode)})
 		}
 		if err != nil {
 			found = append(found, grantTrouble(g, "its end cannot be recorded", err))
@@ -55,7 +55,7 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 // grantTrouble is the finding that one grant cannot be ended. It does not affect the others.
 func grantTrouble(g access.Grant, what string, err error) access.Finding {
 	return access.Finding{Rule: "grant-trouble", Subject: string(g.Target), Detail: fmt.Sprintf(
-		"grant %s of %s, which was over at %s: %s: %s; it is tried again at the next verification", g.ID,
+		"grant %s of %s, which ended at %s: %s: %s; the next verification tries again", g.ID,
 		session.PersonOf(g), session.Timestamp(g.Until), what, session.ErrorText(err))}
 }
 

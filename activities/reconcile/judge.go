@@ -366,7 +366,7 @@ func (s *task) keyFindings() (found []access.Finding) {
 	warn := func(expires time.Time, what, at string) {
 		if !expires.IsZero() && !expires.After(s.Now().Add(keyWarning)) {
 			found = append(found, access.Finding{Rule: "key-expires", Subject: expires.Format(time.DateOnly),
-				Detail: fmt.Sprintf("%s stops working on that day: make a new one, put it where %[2]s.key points, and set %[2]s.keyExpires anew",
+				Detail: fmt.Sprintf("%s stops working on that day: make a new one, put it where %[2]s.key refers to, and update %[2]s.keyExpires",
 					what, at)})
 		}
 	}
@@ -489,7 +489,7 @@ func (s *task) movedDefaults(ctx context.Context, b *policy.Bound, known map[acc
 	for _, m := range moved {
 		findings = append(findings, access.Finding{
 			Rule: "default-moved", Subject: string(m.Entitlement),
-			Detail: fmt.Sprintf("%s was given by %s and is given by %s now; changes to it wait. Approve the held plan to have Castellan move whom it put there, or apply the policy again to leave the former group as it is",
+			Detail: fmt.Sprintf("the default of %s was %s and now is %s; changes to it wait. Approve the held plan to have Castellan move the people whom it added, or apply the policy again to leave the former group as it is",
 				m.Entitlement, listed(m.Old), listed(m.New)),
 		})
 	}
@@ -521,7 +521,7 @@ func (j *judgement) doubtSources(ctx context.Context) (err error) {
 	unexplained, err := j.UnexplainedSources(ctx)
 	for _, d := range unexplained {
 		j.findings = append(j.findings, access.Finding{Rule: "identity-unexplained", Subject: "source " + d.Name,
-			Detail: d.Why + ". They are given nothing by it, and what stands on it is taken from nobody"})
+			Detail: d.Why + ". The source gives them nothing, and nothing that depends on it is taken from anyone"})
 	}
 	j.stats.Doubted = append(j.stats.Doubted, unexplained...)
 	return err

@@ -36,7 +36,7 @@ func (s *task) judgeRules(ctx context.Context, b *policy.Bound, in JudgeInput, a
 		if !r.Acts() {
 			if r.Mode == policy.RuleObserve {
 				findings = append(findings, access.Finding{Rule: "rule-observed", Subject: r.Name,
-					Detail: "enforced, it would tell of " + session.CountPeople(notes.Of(noteHolds, r.Name))})
+					Detail: "if enforced, it would send notices about " + session.CountPeople(notes.Of(noteHolds, r.Name))})
 			}
 			continue
 		}
@@ -145,7 +145,7 @@ func (s *task) flaps(ctx context.Context, in session.RunInput, stats *plan.Stats
 		if f.Action == access.Remove && f.Adds == 0 {
 			findings = append(findings, access.Finding{Rule: "given-back", Subject: string(f.Target),
 				Detail: fmt.Sprintf(
-					"%s was removed %d times within %d days, by %s, and somebody else gives it back each time: your identity provider, an invitation setting or an admin. Take it away there, or change what removes it here",
+					"%s was removed %d times within %d days, by %s, and it is given back each time: by your identity provider, an invitation setting or an admin. Stop that there, or change what removes it here",
 					labelOf(f.Change), f.Removals, s.Policy.Guard.Window.Days, session.ReasonsInWords(f.Reasons))})
 		}
 		if most := s.Policy.Guard.Flapping; most == 0 || f.Adds+f.Removals < most {

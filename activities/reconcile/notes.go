@@ -87,32 +87,32 @@ func noted(notes ledger.Notes, b *policy.Bound) []access.Finding {
 		n, about := notes[note], note.About[0]
 		switch note.Kind {
 		case noteFight:
-			say("rules-fight", about, "%s gives it to %d people to whom rule %s denies it; nobody holds what a rule denies. Settle which of both is right", note.About[1], n, note.About[2])
+			say("rules-fight", about, "%s gives it to %d people to whom rule %s denies it; a denial wins. Decide which of the two is right", note.About[1], n, note.About[2])
 		case noteUnknown:
-			say("rule-unknown", about, "it cannot be answered for %d people, and changes nothing of theirs: %s", n,
+			say("rule-unknown", about, "it cannot be evaluated for %d people, whose access it does not change: %s", n,
 				note.About[1])
 		case noteDoubted:
 			say("absence-doubted", "people",
-				"%d people are not given something for now: it depends on their not being in a group, and another search disagrees. They are looked at again at the next verification", n)
+				"%d people are not given something for now: it depends on their not being in a group, and another search disagrees. The next verification checks again", n)
 		case noteUnproven:
 			say("grant-unexplained", about,
-				"the ledger's chain does not say that it was granted as it stands in the ledger: somebody wrote it past Castellan. It gives nothing; starter verify-ledger names all such rows")
+				"the ledger's chain does not explain this grant: it was not written by Castellan. It gives nothing; starter verify-ledger names all such rows")
 		case noteRestored:
 			say("grant-restored", about,
-				"somebody took it by hand from %d people to whom a grant gives it; it is given back to those who may still hold it (grants.handTaken is restore)", n)
+				"it was manually removed from %d people to whom a grant gives it; it is given back to those who may still hold it (grants.handTaken is restore)", n)
 		case noteNotLinked:
-			say(about, "identities", "%d people have the address of an identity and are not linked to it: %s", n,
-				"starter identities names them and says why")
+			say(about, "identities", "%d people have the address of an identity but are not linked to it: %s", n,
+				"starter identities lists them, with the reason")
 		case noteForeign:
 			say("admin-by-hand", about,
-				"%d people hold it whom nothing in the policy gives it, since somebody put them there by hand; starter findings --now --format csv names them", n)
+				"%d people hold it although nothing in the policy gives it to them: they were added manually; starter findings --now --format csv names them", n)
 		}
 	}
 	for _, t := range b.Targets {
 		n := notes.Of(noteHolder, string(t.Entitlement))
 		if t.Protected != nil && t.Protected.Maximum > 0 && n > t.Protected.Maximum {
 			say("too-many-holders", string(t.Entitlement),
-				"%d people hold it; the policy wants at most %d (protected.maximum)", n, t.Protected.Maximum)
+				"%d people hold it; the policy allows at most %d (protected.maximum)", n, t.Protected.Maximum)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b access.Finding) int { return cmp.Compare(a.Rule, b.Rule) })

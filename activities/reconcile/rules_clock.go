@@ -267,7 +267,7 @@ func (a *Activities) notifyAbout(ctx context.Context, org string, r *policy.Rule
 			continue
 		}
 		if err := send(NoticeRule, name, hex.EncodeToString(sum[:8])+" "+name,
-			fmt.Sprintf("Rule %s holds for %d people", r.Name, len(ids)), a.toOwner(org, r, ids, emails)); err != nil {
+			fmt.Sprintf("Rule %s applies to %d people", r.Name, len(ids)), a.toOwner(org, r, ids, emails)); err != nil {
 			return err
 		}
 	}
@@ -304,13 +304,13 @@ func entitlements(all []access.Entitlement) string {
 }
 
 func (a *Activities) toPerson(org string, r *policy.Rule, owner string) string {
-	text := fmt.Sprintf("The rule %q of organization %s holds for you. What follows: %s.", r.Name, org,
+	text := fmt.Sprintf("The rule %q of organization %s applies to you. Consequence: %s.", r.Name, org,
 		a.consequence(r))
 	if r.Description != "" {
 		text += "\n" + r.Description
 	}
 	if owner != "" {
-		text += "\nIf that is not right, ask " + owner + "."
+		text += "\nIf you think that this is wrong, ask " + owner + "."
 	}
 	return text
 }
@@ -327,6 +327,6 @@ func (a *Activities) toOwner(org string, r *policy.Rule, ids []string, emails ma
 		}
 		names = append(names, display.Terminal(id))
 	}
-	return fmt.Sprintf("The rule %q of organization %s (%s) holds for:\n%s\nWhat follows: %s.\nTo see why for one of them: %s PERSON", r.Name, org, display.Terminal(r.When), strings.Join(names, "\n"),
+	return fmt.Sprintf("The rule %q of organization %s (%s) applies to:\n%s\nConsequence: %s.\nTo see why for one of them: %s PERSON", r.Name, org, display.Terminal(r.When), strings.Join(names, "\n"),
 		a.consequence(r), display.Starter("explain", org))
 }

@@ -61,7 +61,7 @@ func TestActivityThatIsNotKnownTakesNothing(t *testing.T) {
 		o.Used("jira-software", o.Clock().Add(-100*activitytest.Day), name)
 	}
 	o.Verify()
-	require.Contains(t, o.Findings()["rule-unknown idle"], "it cannot be answered for")
+	require.Contains(t, o.Findings()["rule-unknown idle"], "it cannot be evaluated for")
 	o.Advance(activitytest.Day)
 	o.Verify()
 	require.Len(t, o.Suspended(), len("dan fay"), "two calls a minute tell of two")
@@ -90,7 +90,7 @@ func TestSuspensionRespectsFloors(t *testing.T) {
 	for label, r := range results {
 		if r.State == access.Refused {
 			refused++
-			require.Contains(t, r.Answer, "0 active holders would remain and the policy wants at least 1", label)
+			require.Contains(t, r.Answer, "0 active holders would remain and the policy requires at least 1", label)
 		}
 	}
 	require.Equal(t, 1, refused, "one admin stays, though no line of the policy names the role")
@@ -209,7 +209,7 @@ func TestAPolicyIsRefusedForItsRules(t *testing.T) {
 	o := activitytest.NewOf(t, activitytest.Company)
 	for name, tt := range map[string]struct{ text, want string }{
 		"group": {activitytest.RulesOf(`{name: r, when: in("nobody"), give: ["group:builders"]}`),
-			"rule-group-unknown nobody: rule r asks for a group that is not there"},
+			"rule-group-unknown nobody: rule r asks about a group that does not exist"},
 		"target": {activitytest.RulesOf(`{name: r, when: managed, give: ["group:staff"]}`),
 			"target-synced group:staff"},
 		"missing": {activitytest.RulesOf(`{name: r, when: managed, give: ["group:nothing"]}`),
@@ -217,7 +217,7 @@ func TestAPolicyIsRefusedForItsRules(t *testing.T) {
 		"site": {activitytest.RulesOf(`{name: r, when: managed, give: ["default:jira/beta/user"]}`),
 			"site-unknown default:jira-software/beta/user"},
 		"owner": {activitytest.RulesOf(`{name: r, owner: nobody@acme.example, when: managed, suspend: true}`),
-			"rule-owner-unknown r: its owner nobody@acme.example is nobody active"},
+			"rule-owner-unknown r: its owner nobody@acme.example is not an active person"},
 		"floor": {"protected:\n  - {target: role:org-admin, always: [ana@acme.example]}\n" +
 			activitytest.RulesOf(`{name: r, owner: bo@acme.example, when: 'email.startsWith("a")', deny: [role:org-admin]}`), "rule-against-floor r: it would take role:org-admin from ana@acme.example, who always stays in role:org-admin (protected[0].always)"},
 		"suspension": {"protected:\n  - {target: role:org-admin, always: [ana@acme.example]}\n" +

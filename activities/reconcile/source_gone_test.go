@@ -82,7 +82,7 @@ func TestJudgeTakesASourceMadeAnewForTheSame(t *testing.T) {
 	require.NotEmpty(t, look.Full)
 	run, back := o.SweepAndJudge()
 	require.Nil(t, back.Hold)
-	recreated := "source-recreated eng: source group eng was deleted and made anew under another id, with 6 members where it had 6: it is taken for the same group"
+	recreated := "source-recreated eng: source group eng was deleted and created again with another id; it has 6 members, and had 6: it is treated as the same group"
 	require.Contains(t, back.Findings, recreated)
 	o.Finish(run, messages.ScopeFull)
 	o.Advance(time.Minute)
@@ -110,7 +110,7 @@ func TestJudgeDoubtsASourceMadeAnewWithFewerMembers(t *testing.T) {
 	for range 2 {
 		run, verdict := o.SweepAndJudge()
 		require.Equal(t, 2, verdict.Hold.Removals)
-		require.Contains(t, verdict.Hold.Rules[0], "lacks 2 of the 6 people it had")
+		require.Contains(t, verdict.Hold.Rules[0], "2 of the 6 people it had are missing")
 		o.Finish(run, messages.ScopeFull)
 	}
 	o.Join("eng", "eve", "kim")
@@ -180,7 +180,7 @@ func TestWatchFindsWhomThePolicyNamesByAnotherAddress(t *testing.T) {
 			require.Equal(t, []string{o.AccountID("dan")}, seen.People)
 			require.True(t, seen.Fresh)
 			require.Contains(t, activitytest.Joined(o.LookAt(seen).Findings),
-				"name-changed dan@example.com: is now dan.lee@example.com")
+				"name-changed dan@example.com: has the address dan.lee@example.com now")
 			o.Advance(10 * time.Minute)
 			require.Empty(t, o.Watch(seen.Cursor).People, "it is told once")
 		})

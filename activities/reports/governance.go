@@ -136,7 +136,7 @@ func (g *governor) look(ctx context.Context, p access.Person, known plan.State) 
 		g.counts.Add(countExternal)
 		g.external(ctx, p, facts, known, last)
 	case facts.External == nil && active:
-		g.row(sectionUnclear, p.ID, p.Label(), "it is not known whether the person is from outside", p.ClaimStatus)
+		g.row(sectionUnclear, p.ID, p.Label(), "it is not known whether the person is external", p.ClaimStatus)
 	case p.ClaimStatus == "unmanaged" && active:
 		g.row(sectionUnmanaged, p.ID, p.Label(), domainOf(p), session.Date(p.Added))
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
@@ -16,6 +18,10 @@ func (a *Activities) links(ctx context.Context, in messages.ReportInput, answer 
 	after, err := session.ReadKey(in.After)
 	if err != nil {
 		return session.NonRetryable(session.ErrUnknown, err)
+	}
+	if in.State != "" && !slices.Contains(messages.LinkOutcomes(), in.State) {
+		return session.NonRetryable(session.ErrUnknown, fmt.Errorf("the people of a batch have no state %q, but %s",
+			in.State, strings.Join(messages.LinkOutcomes(), ", ")))
 	}
 	counts, err := a.env.Ledger.LinkCounts(ctx, in.Org, in.ID)
 	if err != nil {

@@ -269,16 +269,16 @@ func (g *assignment) active(words []string, i ledger.ItemBrief) []string {
 func (g *assignment) findings() []string {
 	var found []string
 	if names := session.Distinct(g.gone); len(names) > 0 {
-		found = append(found, "not active in the directory, and so not asked: "+
+		found = append(found, "not active in the directory, so not asked: "+
 			strings.Join(names[:min(len(names), mostNames)], ", ")+more(len(names)-mostNames))
 	}
 	if g.FellBack > 0 {
 		found = append(found, fmt.Sprintf(
-			"%s went to somebody else: none of the reviewers could be asked, or only the person themselves",
+			"%s went to someone else: none of the reviewers could be asked, or only the person themselves",
 			ofItems(g.FellBack)))
 	}
 	if g.Nobody > 0 {
-		found = append(found, fmt.Sprintf("of %s nobody can be asked: silence decides", ofItems(g.Nobody)))
+		found = append(found, fmt.Sprintf("nobody can be asked about %s: the rule for silence decides", ofItems(g.Nobody)))
 	}
 	if g.Crowded {
 		most, who := 0, ""
@@ -378,16 +378,16 @@ func (g *assignment) resume(open []access.Task) (asked map[int][]string, gone []
 // event returns the entry of the review's log that others were asked, and who is gone.
 func (g *assignment) event(in ReviewAttendInput, gone []string) access.ReviewEvent {
 	e := access.ReviewEvent{At: g.Now(), Kind: access.EventFallback, Stage: in.Stage,
-		Text: "others are asked about what nobody decided"}
+		Text: "the fallback reviewers are asked about undecided items"}
 	if in.Escalate {
-		e.Kind, e.Text = access.EventEscalated, "the campaign's owner is asked about what nobody decided"
+		e.Kind, e.Text = access.EventEscalated, "the campaign's owner is asked about undecided items"
 	}
 	if len(gone) > 0 {
 		var names []string
 		for _, id := range gone[:min(len(gone), mostNames)] {
 			names = append(names, g.label(id))
 		}
-		e.Text += "; not active any more: " + strings.Join(names, ", ") + more(len(gone)-mostNames)
+		e.Text += "; no longer active: " + strings.Join(names, ", ") + more(len(gone)-mostNames)
 	}
 	return e
 }

@@ -93,7 +93,7 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 		err = a.askClock(ctx, in.ReviewInput)
 	}
 	if err == nil && closed.Spared > 0 {
-		err = r.find(ctx, fmt.Sprintf("silence would have taken the last holders of a target: %s spared",
+		err = r.find(ctx, fmt.Sprintf("the rule for silence would have removed the last holders of a target: %s spared",
 			ofItems(closed.Spared)))
 	}
 	return closed, err

@@ -183,7 +183,7 @@ func (a *Activities) delegate(ctx context.Context, org string, r access.Review, 
 			members, err = review.Approvers(ctx, groups)
 		}
 		if err != nil {
-			return to, fmt.Sprintf("it cannot be told just now who may be handed something, since the directory cannot be read (%s); try again in a while", session.ErrorText(err)), nil
+			return to, fmt.Sprintf("it is not known at the moment to whom items may be delegated, because the directory cannot be read (%s); try again later", session.ErrorText(err)), nil
 		}
 	}
 	if err := campaign.MayTake(to, members); err != nil {
@@ -217,7 +217,7 @@ func resultOf(w ledger.ReviewMessage, s ledger.MessageResult) ReviewMessageResul
 func refusalOf(w ledger.ReviewMessage, err error) string {
 	switch {
 	case errors.Is(err, ledger.ErrCode) && w.Pass.Proof == "" && w.Pass.CodeHash == "":
-		return "this review asks reviewers for their code: give it as code (it then works once), or use starter review, which proves it without showing it"
+		return "this review requires reviewers' codes: send yours as code (it then works once), or use starter review, which proves that you know it without sending it"
 	case errors.Is(err, ledger.ErrCode):
 		return "the code is not the one that this reviewer was sent for this review, or it was used already; the update remind sends another"
 	case errors.Is(err, review.ErrNotReviewer):
@@ -237,7 +237,7 @@ func saidInWords(w ledger.ReviewMessage, a messages.ReviewAnswer) string {
 	case access.EventDecided:
 		say(a.Applied, "%s decided")
 	case access.EventDelegated:
-		say(a.Applied, "%s handed on to "+strings.ReplaceAll(cmp.Or(w.ToEmail, w.To), "%", "%%")+", who is told")
+		say(a.Applied, "%s delegated to "+strings.ReplaceAll(cmp.Or(w.ToEmail, w.To), "%", "%%")+", who is notified")
 	case access.EventReopened:
 		say(a.Applied, "%s open again")
 	default:

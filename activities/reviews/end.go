@@ -77,10 +77,10 @@ func (a *Activities) ReviewEnd(ctx context.Context, in ReviewEndInput) (access.R
 		return r, err
 	}
 	if _, err := evidencepack.Verify(&evidenceReader{ctx: ctx, ledger: a.env.Ledger, in: in.ReviewInput}); err != nil {
-		activity.GetLogger(ctx).Error("the evidence does not agree with itself; what it says stays as it is", "review",
+		activity.GetLogger(ctx).Error("the evidence is inconsistent; it is kept as it is", "review",
 			in.Review, "error", err)
 		if err := a.findReview(ctx, in.ReviewInput,
-			"the evidence does not agree with itself: "+session.ErrorText(err)); err != nil {
+			"the evidence is inconsistent: "+session.ErrorText(err)); err != nil {
 			return r, err
 		}
 	}
@@ -286,7 +286,7 @@ func (a *Activities) reviewEvidence(ctx context.Context, in messages.ReportInput
 		return err
 	} else if !explained {
 		return session.NonRetryable(session.ErrEvidence,
-			fmt.Errorf("the ledger's chain does not explain review %s as it is now: it was written past Castellan, and with it the head of its evidence; `starter verify-ledger %s` names what else was", r.ID, in.Org))
+			fmt.Errorf("the ledger's chain does not explain review %s as it is now: it was not written by Castellan, nor was the head of its evidence; `starter verify-ledger %s` names all such rows", r.ID, in.Org))
 	}
 	piece := 0
 	if in.After != "" {
@@ -360,7 +360,7 @@ func (a *Activities) reviewItems(ctx context.Context, in messages.ReportInput, a
 	}
 	if in.After != "" {
 		if filter.After, err = strconv.Atoi(in.After); err != nil {
-			return session.NonRetryable(session.ErrUnknown, fmt.Errorf("%q is no item's number", in.After))
+			return session.NonRetryable(session.ErrUnknown, fmt.Errorf("%q is not an item's number", in.After))
 		}
 	}
 	for _, state := range in.States {

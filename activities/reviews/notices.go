@@ -244,11 +244,11 @@ func (t *reviewNotifier) tell(ctx context.Context, to addressee) error {
 func (t *reviewNotifier) ask(ctx context.Context, n *messages.Notice, to addressee) error {
 	n.Subject = fmt.Sprintf("Please review: %s of %s", ofItems(to.left), t.review.Campaign)
 	why := map[access.TaskRole]string{
-		access.TaskFallback: "\nYou are asked because whoever would be first has left, did not answer, or is the very person it is about.",
-		access.TaskOwner:    "\nYou are asked as the owner of this review, because nobody else has decided.",
-		access.TaskDelegate: "\nAnother reviewer handed this on to you.",
+		access.TaskFallback: "\nYou are asked because the first reviewer has left, did not answer, or is the person under review.",
+		access.TaskOwner:    "\nYou are asked as the owner of this review, because no one else has decided.",
+		access.TaskDelegate: "\nAnother reviewer delegated this to you.",
 	}[to.role]
-	n.Text = fmt.Sprintf("Who should go on holding what in organization %s? You are asked about %s; %d left. Please decide until %s.%s", t.in.Org, ofItems(to.items), to.left, session.Timestamp(t.review.Due), why)
+	n.Text = fmt.Sprintf("Who should keep which access in organization %s? You are asked about %s; %d left. Please decide by %s.%s", t.in.Org, ofItems(to.items), to.left, session.Timestamp(t.review.Due), why)
 	if t.in.Kind == NoticeReviewReminder {
 		n.Subject = "Reminder: " + n.Subject
 	}
@@ -276,9 +276,9 @@ func (t *reviewNotifier) ask(ctx context.Context, n *messages.Notice, to address
 		n.Code = code
 		if n.Link == "" {
 			n.Command = "CASTELLAN_CODE=CODE " + n.Command
-			n.Text += "\nPut your code in place of CODE. It stays with you: the command proves that you know it and sends it nowhere."
+			n.Text += "\nPut your code in place of CODE. The command proves that you know it, and never sends it."
 		} else {
-			n.Text += "\nThe code is only for whoever decides by commands rather than on the page."
+			n.Text += "\nYou need the code only if you decide by commands rather than on the page."
 		}
 	}
 	return nil
@@ -294,9 +294,9 @@ func (t *reviewNotifier) report(ctx context.Context, n *messages.Notice) error {
 	switch t.in.Kind {
 	case NoticeReviewSkipped:
 		n.Subject = "Nothing to review: " + t.review.Campaign
-		n.Text = fmt.Sprintf("There was nothing to ask in %s. It is skipped.", what)
+		n.Text = fmt.Sprintf("There was nothing to review in %s. It was skipped.", what)
 		if t.review.Skipped > 0 {
-			n.Text += fmt.Sprintf(" %s did not change since somebody last decided.", ofItems(t.review.Skipped))
+			n.Text += fmt.Sprintf(" %s did not change since the last decision.", ofItems(t.review.Skipped))
 		}
 	case NoticeReviewHeld:
 		n.ID += " " + t.in.Why
@@ -305,7 +305,7 @@ func (t *reviewNotifier) report(ctx context.Context, n *messages.Notice) error {
 		n.Command = display.Starter("plan --held", t.in.Org).String()
 	case NoticeReviewTrouble:
 		n.Subject = "Stuck: review " + t.review.Campaign
-		n.Text = fmt.Sprintf("%s cannot go on just now, and tries again:\n%s", what, display.Terminal(t.in.Why))
+		n.Text = fmt.Sprintf("%s cannot continue at the moment, and is retried:\n%s", what, display.Terminal(t.in.Why))
 	case NoticeReviewCancelled:
 		n.Subject = "Cancelled: review " + t.review.Campaign
 		n.Text = display.Sprintf("%s was cancelled by %s: %s", what, t.review.ClosedBy, t.review.ClosedWhy)
@@ -327,11 +327,11 @@ func outcomesInWords(outcomes map[access.Outcome]int) string {
 	}{
 		{access.OutcomeKept, "kept"}, {access.OutcomeRemoved, "removed and read back"},
 		{access.OutcomeGone, "gone before anything was written"},
-		{access.OutcomeDropped, "not carried out, since it was cancelled"},
-		{access.OutcomeDenied, "removed, and denied for a while: the source must change"},
-		{access.OutcomeSource, "not removed: the source must change"},
-		{access.OutcomeUndecided, "decided by nobody: a person must"},
-		{access.OutcomeSpared, "spared: silence would have taken the last holders"},
+		{access.OutcomeDropped, "not carried out, because it was cancelled"},
+		{access.OutcomeDenied, "removed, and denied until a date: what gives it must change"},
+		{access.OutcomeSource, "not removed: what gives it must change"},
+		{access.OutcomeUndecided, "undecided: a person has to decide"},
+		{access.OutcomeSpared, "spared: the rule for silence would have removed the last holders"},
 		{access.OutcomeRejected, "not removed: the held plan was rejected"},
 		{access.OutcomeRefused, "refused by a floor or by Atlassian"}, {access.OutcomeLate, "not carried out in time"},
 	} {

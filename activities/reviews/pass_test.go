@@ -133,7 +133,7 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	}
 	none := decide(paul, access.VerdictRemove, "")
 	heard := r.words(reviews.ReviewMessage{Decide: &none})
-	require.Contains(t, heard[0].Refused, "asks reviewers for their code")
+	require.Contains(t, heard[0].Refused, "requires reviewers' codes")
 
 	good := proven(decide(paul, access.VerdictRemove, "1"))
 	bad := proven(decide(pia, access.VerdictKeep, "2"))
@@ -228,7 +228,7 @@ func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
 	_, err := activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
 			Campaign: "quarterly", Run: "x"})
-	require.ErrorContains(t, err, "no channel is set up that only its addressee reads")
+	require.ErrorContains(t, err, "no channel is configured that only the addressee reads")
 	_, err = activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
 			Campaign: "monthly", Run: "x"})
@@ -252,7 +252,7 @@ func TestADelegateIsAskedInstead(t *testing.T) {
 	require.Equal(t, 1, answer.Applied, answer)
 	require.Equal(t, []string{"paul group:partner-wiki"}, r.askedOf(1)["fay"])
 	fay := r.tell(reviews.NoticeReviewAsked, "fay@acme.example")
-	require.Contains(t, fay.Text, "Another reviewer handed this on to you")
+	require.Contains(t, fay.Text, "Another reviewer delegated this to you")
 	answer, err = backend.New(o.Acts.Env, o.Acts.Reviews.Records()).Delegate(context.Background(), r.link("carol"),
 		messages.DelegateInput{To: "kim@acme.example", Items: []int{r.item("kim", "group:builders").N}})
 	require.NoError(t, err)

@@ -58,7 +58,7 @@ func recommend(i *access.Item, now time.Time) (access.Verdict, string) {
 	case i.Peers != nil && i.Peers.Of >= enoughPeers && i.Peers.Hold <= 0:
 		return access.VerdictRemove, fmt.Sprintf("none of the %d others in %s holds it", i.Peers.Of, i.Peers.Group)
 	case len(i.Reasons) == 0 && i.External != nil && *i.External:
-		return access.VerdictRemove, "the person is from outside, and nothing in the policy explains it"
+		return access.VerdictRemove, "the person is external, and nothing in the policy explains it"
 	case i.Peers != nil && i.Peers.Of >= enoughPeers && 2*i.Peers.Hold >= i.Peers.Of:
 		return access.VerdictKeep, fmt.Sprintf("%d of the %d others in %s hold it too", i.Peers.Hold, i.Peers.Of,
 			i.Peers.Group)
@@ -111,7 +111,7 @@ func risk(i *access.Item, now time.Time) (int, []string) {
 	if i.External == nil {
 		add(5, "")
 	} else if *i.External {
-		add(20, "from outside")
+		add(20, "external")
 	}
 	if len(i.Reasons) == 0 && i.Target != access.Directory {
 		add(15, "nothing in the policy explains it")

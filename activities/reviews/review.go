@@ -64,7 +64,7 @@ func (a *Activities) ReviewBegin(ctx context.Context, in ReviewBeginInput) (Revi
 	}
 	if campaign.Codes && !a.env.Notifier.Private() {
 		return ReviewBegun{}, session.Refusedf(
-			"review %s asks for codes, and no channel is set up that only its addressee reads: set CASTELLAN_NOTIFY_SMTP or a signed webhook on the worker, or write codes: false", in.Campaign)
+			"review %s requires codes, but no channel is configured that only the addressee reads: set CASTELLAN_NOTIFY_SMTP or a signed webhook on the worker, or write codes: false", in.Campaign)
 	}
 	r, err := a.env.Ledger.BeginReview(ctx, in.Org, access.Review{
 		ID: in.Review, Campaign: campaign.Name, Policy: known.Policy, Run: in.Run, By: in.By, Owner: campaign.Owner,

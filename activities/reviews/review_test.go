@@ -103,7 +103,7 @@ func TestDecisionsAreCarriedOutAndReadBack(t *testing.T) {
 	require.Equal(t, ended.Head, checked.Head)
 	require.Equal(t, ended.Lines, checked.Lines)
 	require.Empty(t, o.Verify(), "nothing is left to do")
-	require.Equal(t, []string{"1 item went to somebody else: none of the reviewers could be asked, or only the person themselves"}, ended.Findings, "carol's own")
+	require.Equal(t, []string{"1 item went to someone else: none of the reviewers could be asked, or only the person themselves"}, ended.Findings, "carol's own")
 }
 
 // What a review decides for a while has an instant at which it ends, and whom it concerns is due just then.
@@ -207,7 +207,7 @@ func TestSilenceCannotEmptyAGroup(t *testing.T) {
 	require.Zero(t, r.carry().Open)
 	require.Equal(t, access.OutcomeSpared, r.outcomes()["paul group:partner-wiki"])
 	require.Contains(t, r.end(access.ReviewDone).Findings,
-		"silence would have taken the last holders of a target: 9 items spared")
+		"the rule for silence would have removed the last holders of a target: 9 items spared")
 	_, checked := r.evidence()
 	require.Equal(t, 9, checked.Counts.Exceptions)
 }
@@ -226,7 +226,7 @@ func TestSilenceMeansWhatTheTargetSays(t *testing.T) {
 	r.close()
 	require.Equal(t, access.OutcomeUndecided, r.outcomes()["paul group:partner-wiki"])
 	require.Equal(t, access.OutcomeOpen, r.outcomes()["pia group:internal-wiki"],
-		"from outside, and nothing explains it")
+		"external, and nothing explains it")
 	require.Equal(t, access.OutcomeUndecided, r.outcomes()["dan group:internal-wiki"],
 		"nothing is recommended: some of his peers hold it")
 	require.Equal(t, access.OutcomeKept, r.outcomes()["kim group:builders"])
@@ -319,7 +319,7 @@ reviews:
 	activitytest.Must[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell,
 		reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewSkipped})
 	require.Equal(t, "bo@acme.example", o.Notifier.Notices[0].To)
-	require.Contains(t, o.Notifier.Notices[0].Text, "nothing to ask")
+	require.Contains(t, o.Notifier.Notices[0].Text, "nothing to review")
 }
 
 func TestACancelledReviewCarriesNothingOut(t *testing.T) {
@@ -349,7 +349,7 @@ func TestWhatIsNotDoneInTimeIsReported(t *testing.T) {
 		reviews.ReviewCarryInput{ReviewInput: r.ReviewInput, Final: true})
 	require.Zero(t, c.Open)
 	require.Equal(t, access.OutcomeLate, r.outcomes()["paul group:partner-wiki"])
-	require.Contains(t, r.item("paul", "group:partner-wiki").Why, "it could not be looked at")
+	require.Contains(t, r.item("paul", "group:partner-wiki").Why, "it could not be read")
 	o.Sim.ClearFaults("")
 	require.Empty(t, o.Verify(), "what was given up is not taken later")
 }

@@ -183,7 +183,7 @@ func (a *Activities) lookUpActors(ctx context.Context, org string, words []Revie
 	for _, name := range typed {
 		if slices.Contains(receivers, name) {
 			all[name] = session.AccountLookup{
-				Err: session.Refusedf("it cannot be told just now who %s is, since the directory cannot be read (%s); try again in a while", name, session.ErrorText(err))}
+				Err: session.Refusedf("it is not known at the moment who %s is, because the directory cannot be read (%s); try again later", name, session.ErrorText(err))}
 			continue
 		}
 		one, err := a.accountLast(ctx, org, name)

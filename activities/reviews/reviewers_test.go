@@ -157,7 +157,7 @@ func TestWordsOfReviewsOutliveAnOutage(t *testing.T) {
 	require.Empty(t, r.say(o.AccountID("carol"), access.VerdictKeep, pia).Refused)
 	heard := r.words(reviews.ReviewMessage{Via: "temporal",
 		Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "fay@acme.example", Items: []int{pia}}})[0]
-	require.Contains(t, heard.Refused, "cannot be told just now who fay@acme.example is")
+	require.Contains(t, heard.Refused, "not known at the moment who fay@acme.example is")
 	_, err := activitytest.Call[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell,
 		reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewAsked, Stage: 1})
 	require.Error(t, err, "a link goes to nobody's old address")

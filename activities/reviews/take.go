@@ -241,13 +241,13 @@ func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTake
 			}
 			if note.Kind == noteUnread && len(is.Findings) < mostFindings {
 				is.Findings = append(is.Findings,
-					fmt.Sprintf("of %s it is not known whether they hold %s: they are not asked about it",
+					fmt.Sprintf("it is not known whether %s hold %s: they are left out",
 						session.CountPeople(n), target))
 			}
 		}
 		if n := notes.Of(noteUnclear); n > 0 {
 			is.Findings = append(is.Findings,
-				fmt.Sprintf("of %s it cannot be told whether they are in scope (%s): they are reviewed",
+				fmt.Sprintf("it is not known whether %s are in scope (%s): they are reviewed",
 					session.CountPeople(n), campaign.Scope.People))
 		}
 		return true

@@ -120,7 +120,7 @@ func WrapAPIError(tried string, err error) error {
 			say("Atlassian refused the organization key: it is wrong, expired or revoked; make a new one and put it where the policy's organization.key points"))
 	case errors.Is(err, organization.ErrForbidden):
 		return NonRetryable(ErrForbidden,
-			say("the key may not do this; check that organization.id is the organization the key was made for and that the key was made without scopes"))
+			say("the key is not permitted to do this; check that organization.id is the organization for which the key was created, and that the key was created without scopes"))
 	case errors.Is(err, organization.ErrRateLimited):
 		if wait <= 0 {
 			wait = 10 * time.Second
@@ -130,11 +130,11 @@ func WrapAPIError(tried string, err error) error {
 		return NonRetryable(ErrInvalid, say("Atlassian does not accept it"))
 	case errors.Is(err, organization.ErrOutcomeUnknown):
 		return RetryAfter(ErrOutcomeUnknown, OutcomePatience,
-			say("nobody knows whether it was done; the state is read back before another attempt"))
+			say("it is not known whether it was done; the state is read back before another attempt"))
 	case errors.Is(err, organization.ErrMalformed):
 		return RetryAfter(ErrEvidence, 0, say("the answer cannot be right"))
 	}
-	return RetryAfter(ErrUnavailable, wait, say("Atlassian cannot be reached or fails"))
+	return RetryAfter(ErrUnavailable, wait, say("Atlassian cannot be reached, or returns errors"))
 }
 
 // WrapSourceError returns an error of an identity source as Temporal's, with what was tried: the only place where these

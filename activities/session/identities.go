@@ -324,7 +324,7 @@ func (s *Session) askSources(ctx context.Context) error {
 	s.sources = func(name string) error {
 		for _, d := range doubted {
 			if d.Name == name {
-				return fmt.Errorf("what source %s says of people does not count now: %s", name, d.Why)
+				return fmt.Errorf("the data of source %s does not count now: %s", name, d.Why)
 			}
 		}
 		return nil
@@ -347,7 +347,7 @@ func (s *Session) DoubtedSources(ctx context.Context) ([]plan.DoubtedSource, err
 			why = "it was never read completely"
 		case age > spec.Stale.Std():
 			stale = true
-			why = fmt.Sprintf("it was last read completely at %s, which is longer ago than %s (sources.stale)",
+			why = fmt.Sprintf("it was last read completely at %s, more than %s ago (sources.stale)",
 				Timestamp(known.ReadAt), spec.Stale)
 		case known.Suspect != "":
 			why = known.Suspect + "; see accept-source"
@@ -373,7 +373,7 @@ func (s *Session) UnexplainedSources(ctx context.Context) ([]plan.DoubtedSource,
 	for _, name := range SortedKeys(counts) {
 		if s.Policy.Source(name) != nil {
 			doubted = append(doubted, plan.DoubtedSource{Name: name, Why: fmt.Sprintf(
-				"the ledger's chain does not explain which accounts %d of its people are; see starter verify-ledger",
+				"the ledger's chain does not explain to which accounts %d of its people are linked; see starter verify-ledger",
 				counts[name])})
 		}
 	}

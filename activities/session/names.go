@@ -149,14 +149,14 @@ func (s *Session) TakeNames(ctx context.Context, preview bool) (names []ledger.P
 		if known := was.Name != "" && !was.Trial; r.Owner != "" && !known && (is.ID == "" || !is.CanReceive()) {
 			unowned = append(unowned, access.Finding{Rule: "rule-owner-unknown", Subject: r.Name, Blocks: true,
 				Detail: fmt.Sprintf(
-					"its owner %s is nobody active in the organization; name somebody who is (rules[%d].owner)",
+					"its owner %s is not an active person of the organization; name one who is (rules[%d].owner)",
 					r.Owner, i)})
 		}
 	}
 	for _, n := range found {
 		if was := before[n.Name]; was.Name != "" && !was.Trial && n.Account != "" {
 			unowned = append(unowned, access.Finding{Rule: NameFound, Subject: n.Name, Detail: fmt.Sprintf(
-				"led to nobody in the policy in force; by this one it means account %s: where that is somebody else, correct it, or write the account id", n.Account)})
+				"matched no account in the policy in force; in this one it means account %s: if that is someone else, correct it, or write the account id", n.Account)})
 		}
 	}
 	unowned = append(unowned, s.Policy.NameFindings(accounts)...)

@@ -35,7 +35,7 @@ type Provisioner struct {
 func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner, error) {
 	i := slices.IndexFunc(s.Policy.Provision, func(p provision.Provision) bool { return p.Name == name })
 	if i < 0 {
-		return nil, NonRetryable(ErrPolicy, fmt.Errorf("the policy has no provision %s", name))
+		return nil, NonRetryable(ErrPolicy, fmt.Errorf("the policy has no provision %s; it has: %s", name, provisionNames(s.Policy.Provision)))
 	}
 	p := &Provisioner{Session: s, Spec: &s.Policy.Provision[i]}
 	outline, known, err := s.LatestOutline(ctx)
@@ -43,7 +43,7 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 		return nil, err
 	}
 	if !known {
-		return nil, NonRetryable(ErrUnknown, fmt.Errorf("organization %s was not verified under its policy yet: provisioning begins after that", s.Org))
+		return nil, NonRetryable(ErrUnknown, fmt.Errorf("organization %s has not been verified under its policy yet; provisioning starts after that", s.Org))
 	}
 	if p.Decide, err = s.compiledProvision(p.Spec); err != nil {
 		return nil, NonRetryable(ErrPolicy, err)
@@ -59,6 +59,17 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 		func(d plan.DoubtedSource) bool { return !slices.Contains(p.Spec.From, d.Name) })
 	p.SCIM, err = s.scimClient(p.Spec.Directory)
 	return p, err
+}
+
+func provisionNames(all []provision.Provision) string {
+	var names []string
+	for _, p := range all {
+		names = append(names, p.Name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 // compiledProvision returns a provision that knows neither domains nor accounts. It is compiled once, since each change
@@ -194,7 +205,7 @@ func WrapSCIMError(tried string, err error) error {
 	case errors.Is(err, scim.ErrUnauthorized):
 		return NonRetryable(ErrKeyRefused, say("Atlassian refused the SCIM directory's key: it is wrong, expired or revoked, or the subscription lapsed; make a new one and put it where the policy's directory.key points"))
 	case errors.Is(err, scim.ErrForbidden):
-		return NonRetryable(ErrForbidden, say("the SCIM directory's key may not do this; check directory.id, and whether the organization's subscription to Atlassian Guard is in force"))
+		return NonRetryable(ErrForbidden, say("the SCIM directory's key is not permitted to do this; check directory.id, and whether the organization's subscription to Atlassian Guard is in force"))
 	}
 	return WrapAPIError(tried, err)
 }

@@ -378,7 +378,7 @@ rules: [{name: r, when: identified("corp"), notify: [o@acme.example]}]
 	require.Contains(t, answer(now).Why, "never read completely")
 	read("")
 	require.Equal(t, policy.VerdictNo, answer(now.Add(time.Hour)).Verdict, "nobody there is this person")
-	require.Contains(t, answer(now.Add(2*time.Hour)).Why, "longer ago than 1h")
+	require.Contains(t, answer(now.Add(2*time.Hour)).Why, "more than 1h ago")
 	read("it lost half of its people")
 	require.Contains(t, answer(now).Why, "it lost half of its people")
 }

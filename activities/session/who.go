@@ -168,7 +168,7 @@ func (a *Env) only(name string, found []access.Person, where string) AccountLook
 	case len(active) == 1:
 		return AccountLookup{Person: active[0]}
 	}
-	return AccountLookup{Err: Refusedf("several accounts go by %s (%s): give the account id", name,
+	return AccountLookup{Err: Refusedf("several accounts have the address %s (%s): give the account id", name,
 		strings.Join(IDsOf(found), ", "))}
 }
 
@@ -239,7 +239,7 @@ func (a *Env) AccountBefore(ctx context.Context, org, name string, gone bool) (a
 	}
 	one := a.only(name, last, where)
 	if gone && IsRefused(one.Err) {
-		return one.Person, Refusedf("nobody goes by %s now; the accounts %s did: give the account id of the one that is meant", name, strings.Join(IDsOf(last), ", "))
+		return one.Person, Refusedf("no account has the address %s now; the accounts %s had it: give the account id of the one you mean", name, strings.Join(IDsOf(last), ", "))
 	}
 	return one.Person, one.Err
 }

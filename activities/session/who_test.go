@@ -53,7 +53,7 @@ func TestAWordLeadsToTheAccountThatHasTheAddressNow(t *testing.T) {
 	require.NoError(t, err, "the ledger saw bo with it last")
 	o.VerifyEverybody()
 	_, err = o.WhoIs("ana@example.com")
-	require.ErrorContains(t, err, "nobody goes by ana@example.com now; the accounts", "both had it")
+	require.ErrorContains(t, err, "no account has the address ana@example.com now; the accounts", "both had it")
 	require.ErrorContains(t, err, o.AccountID("ana"))
 }
 

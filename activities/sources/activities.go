@@ -1,5 +1,5 @@
-// Package sources reads identity providers into the ledger's replica of them, and says who is to be looked at for it.
-// It decides nothing about access, and concludes that somebody is gone only from two complete reads and a look-up.
+// Package sources reads identity providers into the ledger's replica of them, and returns the people concerned. It
+// decides nothing about access, and takes a person for gone only after two complete reads and a look-up.
 package sources
 
 import (
@@ -18,14 +18,15 @@ type Activities struct {
 // New returns the activities.
 func New(env *session.Env) *Activities { return &Activities{env} }
 
-// AcceptInput accepts what a suspect read of a source lacks.
+// AcceptInput accepts that what is missing from a suspect read of a source is gone.
 type AcceptInput struct {
 	Org string `json:"org"`
 	messages.AcceptSourceInput
 }
 
-// AcceptSource records that somebody accepts what a suspect read of a source lacks: the next one is believed. A repeat
-// changes nothing. It reports whether there was anything to accept. ErrNotOpen: it lacks something else by now.
+// AcceptSource records that a person accepts what is missing from a suspect read of a source: the next read is not
+// suspect for it. A repeat changes nothing. It reports whether there was anything to accept. ErrNotOpen: something else
+// is missing by now.
 func (a *Activities) AcceptSource(ctx context.Context, in AcceptInput) (accepted bool, err error) {
 	defer session.AutoHeartbeat(ctx)()
 	known, err := a.env.Ledger.Source(ctx, in.Org, in.Source)
@@ -39,7 +40,7 @@ func (a *Activities) AcceptSource(ctx context.Context, in AcceptInput) (accepted
 		}
 		if lacks != in.Lacks {
 			return false, session.NonRetryable(session.ErrNotOpen,
-				fmt.Errorf("what source %s lacks is not %s any more, but %s: look at the status again before you accept it",
+				fmt.Errorf("what is missing from source %s is no longer %s, but %s: look at the status again before you accept it",
 					in.Source, in.Lacks, lacks))
 		}
 	}

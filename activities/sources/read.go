@@ -214,8 +214,8 @@ func (r *read) end(ctx context.Context, proof source.Proof) error {
 	return r.Ledger.EndSourceRead(ctx, r.Org, r.spec.Name, r.number, end, r.Now())
 }
 
-// doubt returns why what a complete read lacks is not believed; "" if it is. Compared with the last read that was
-// believed, it must not lack too many, even if it shows as many others, and whoever reads must be the same.
+// doubt returns why a complete read is suspect; "" if it is not. Compared with the last read that was not, not too many
+// may be missing, even if as many others are new, and the credentials must be the same.
 func (r *read) doubt(ctx context.Context, end ledger.End) (string, error) {
 	was, limit := r.state.Good, r.Policy.Guard.Source
 	missing, err := r.Ledger.MissingCount(ctx, r.Org, r.spec.Name) // memberships of this read included
@@ -231,13 +231,13 @@ func (r *read) doubt(ctx context.Context, end ledger.End) (string, error) {
 	switch {
 	case was.Read == 0 || missing == 0:
 	case was.As != end.As:
-		return fmt.Sprintf("%d people, groups and memberships are missing since it is read with other credentials, or from another place or in another scope",
+		return fmt.Sprintf("%d people, groups and memberships are missing, and it was read with other credentials, from another place or in another scope",
 			missing), nil
 	case was.People >= limit.Minimum && limit.Share.Exceeded(lost, was.People) && was.People > end.People:
 		return fmt.Sprintf("it went from %d to %d people; the limit is %s (guard.source.share)", was.People, end.People,
 			limit.Share), nil
 	case was.People >= limit.Minimum && limit.Share.Exceeded(lost, was.People):
-		return fmt.Sprintf("%d of %d people are not in it any more, and others came under new keys; the limit is %s (guard.source.share)",
+		return fmt.Sprintf("%d of %d people are no longer in it, and others appeared under new keys; the limit is %s (guard.source.share)",
 			lost, was.People, limit.Share), nil
 	}
 	return "", nil
@@ -338,7 +338,7 @@ func (w *watch) whom(ctx context.Context) (t touched, err error) {
 		}
 	}()
 	if changed.More || len(changed.Accounts)+len(changed.Unbound) > mostTouched {
-		return touched{full: "more of source " + w.spec.Name + " changed than is looked at person by person"}, nil
+		return touched{full: "more of source " + w.spec.Name + " changed than can be decided person by person"}, nil
 	}
 	t = touched{people: slices.Clone(changed.Accounts)}
 	bound, err := w.Ledger.IdentitiesOf(ctx, w.Org, t.people)

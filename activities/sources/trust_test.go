@@ -39,8 +39,8 @@ func TestWatchSourceWithNewKeys(t *testing.T) {
 	f.staff = staff
 	f.groups["eng"] = []string{"new-p00", "new-p01"}
 	f.export()
-	require.Contains(t, f.read().Source.Suspect, "came under new keys")
-	require.Contains(t, f.read().Source.Suspect, "came under new keys")
+	require.Contains(t, f.read().Source.Suspect, "appeared under new keys")
+	require.Contains(t, f.read().Source.Suspect, "appeared under new keys")
 	f.VerifyEverybody()
 	require.Len(t, f.builders(), 4)
 

@@ -36,7 +36,7 @@ type WatchInput struct {
 	After int64 `json:"after,omitempty"`
 }
 
-// WatchResult is what became of a source, and who is to be looked at for it.
+// WatchResult is the state of a source after a read, and the people to decide again because of it.
 type WatchResult struct {
 	Source messages.SourceStatus `json:"source"`
 	People []string              `json:"people,omitempty"` // account ids
@@ -153,7 +153,7 @@ func (w *watch) due(ctx context.Context) (at time.Time, err error) {
 	return w.state.ReadAt.Add(every), nil
 }
 
-// noteLacking notes what the source lacks while its last read is not believed.
+// noteLacking notes the digest of what is missing while the source is suspect.
 func (w *watch) noteLacking(ctx context.Context) (err error) {
 	if w.lacks = ""; w.state.Suspect != "" {
 		w.lacks, err = w.Ledger.Lacking(ctx, w.Org, w.spec.Name)
@@ -161,14 +161,13 @@ func (w *watch) noteLacking(ctx context.Context) (err error) {
 	return err
 }
 
-// statusChanged reports whether ops should see something else of a source.
+// statusChanged reports whether what ops see of a source has changed.
 func statusChanged(before, after ledger.Source) bool {
 	return before.Read == 0 != (after.Read == 0) || before.ProblemKind != after.ProblemKind ||
 		before.Suspect != after.Suspect
 }
 
-// fail records that a read failed. What was read of it proves nothing about who is missing; whoever is new in it
-// counts.
+// fail records that a read failed. It proves nothing about who is missing; new people in it count.
 func (w *watch) fail(ctx context.Context, err error) (touched, error) {
 	w.tries++
 	kind := session.ErrUnavailable

@@ -238,7 +238,7 @@ func TestWatchSourceSuspect(t *testing.T) {
 	accept := sources.AcceptInput{Org: activitytest.Org}
 	accept.Source, accept.By, accept.Lacks = "hr", "bo", seen
 	_, err := activitytest.Call[bool](f.SimulatedOrg, f.Acts.Sources.AcceptSource, accept)
-	require.ErrorContains(t, err, "not "+seen+" any more, but "+lacks)
+	require.ErrorContains(t, err, "no longer "+seen+", but "+lacks)
 	require.Equal(t, lacks, f.read().Source.Lacks, "nothing else is missing, and it is still suspect")
 	accept.Lacks = lacks
 	require.True(t, activitytest.Must[bool](f.SimulatedOrg, f.Acts.Sources.AcceptSource, accept))

@@ -119,7 +119,7 @@ func TestGrantsByTheOpsCommand(t *testing.T) {
 
 	t.Log("it is approved by who may, once")
 	_, err = o.as("carol", "approve", "r1")
-	require.ErrorContains(t, err, "nobody decides on a grant for themselves")
+	require.ErrorContains(t, err, "nobody may decide on a grant for themselves")
 	_, err = o.as("dan", "approve", "r1")
 	require.ErrorContains(t, err, "only the approvers")
 	_, err = o.as("ana", "approve", "r0")
@@ -292,13 +292,13 @@ func TestGrantsByTheTemporalCLI(t *testing.T) {
 
 	t.Log("signals with bad input are recorded, and change nothing")
 	for _, bad := range []struct{ name, input, why string }{
-		{messages.Approve, `"yes"`, "the input is not what is needed"},
-		{messages.Approve, `{"by":7}`, "the input is not what is needed"},
+		{messages.Approve, `"yes"`, "the input is not valid"},
+		{messages.Approve, `{"by":7}`, "the input is not valid"},
 		{messages.Approve, `{"request":"r1","by":"ana@example.com","force":true}`, "force"},
 		{messages.Approve, `{"request":"r1"}`, "by is missing"},
 		{messages.Approve, `{"request":"r7","by":"ana@example.com"}`, "r7"},
-		{messages.Approve, `{"request":"r1","by":"carol@example.com"}`, "nobody decides on a grant for themselves"},
-		{messages.Extend, `{"requestedBy":"carol@example.com","duration":"1h"}`, "no grant that could be prolonged"},
+		{messages.Approve, `{"request":"r1","by":"carol@example.com"}`, "nobody may decide on a grant for themselves"},
+		{messages.Extend, `{"requestedBy":"carol@example.com","duration":"1h"}`, "that could be extended"},
 		{messages.Revoke, `{"requestedBy":"carol@example.com","target":"group:vault"}`,
 			"this workflow is about role:org-admin"},
 		{"aprove", `{}`, "there is no such signal"},

@@ -128,7 +128,7 @@ func TestRemovalsFromOutside(t *testing.T) {
 	var answer messages.Answer
 	require.NoError(t, o.update(id, messages.Remind,
 		messages.RemindInput{By: "bo@acme.example", Reviewer: "carol@acme.example"}, &answer))
-	require.Contains(t, answer.Message, "told again: 1")
+	require.Contains(t, answer.Message, "reminded: 1")
 	require.NoError(t, o.update(id, messages.CloseReview,
 		messages.EndReviewInput{By: "bo@acme.example", Reason: "enough"}, &answer))
 	done := o.over(id)

@@ -34,7 +34,7 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 	t.Log("what if")
 	out = o.starter("explain", org, "dan@example.com", "--if", "groups+=contractors", "--if", "department=Sales")
 	for _, says := range []string{
-		`supposed: groups\+=contractors`, `supposed: department=Sales`, `department +Sales`, `no contractors +holds`,
+		`assumed: groups\+=contractors`, `assumed: department=Sales`, `department +Sales`, `no contractors +holds`,
 		`labs +no`,
 		`denied by rule no contractors`, `remove dan@example\.com from group:builders: rule no contractors`,
 		`suspend dan@example\.com: rule no contractors`,

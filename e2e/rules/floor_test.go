@@ -24,7 +24,7 @@ func TestNoRuleTakesTheLastAdmin(t *testing.T) {
 	require.Equal(t, 1, state.LastFull.Counts.Refused)
 	lines := o.starter("plan", "--run", state.LastFull.Run, "--state", "refused", org)
 	require.Regexp(t, `(remove|suspend) +`+stays+`@example\.com +directory +refused +.*rule no admins`, lines)
-	require.Contains(t, lines, "0 active holders would remain and the policy wants at least 1")
+	require.Contains(t, lines, "0 active holders would remain and the policy requires at least 1")
 	require.NotEmpty(t, finding(state, "refused", ""), "%v", state.Findings)
 
 	t.Log("again and again")

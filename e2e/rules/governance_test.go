@@ -45,7 +45,7 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	t.Log("a report, now")
 	out := o.starter("findings", org, "--now")
 	require.Regexp(t, `look +3 +\? +\? +Who holds protected targets, and why`, out)
-	require.Regexp(t, `look +2 +\? +\? +People from outside`, out)
+	require.Regexp(t, `look +2 +\? +\? +External people`, out)
 	require.Equal(t, out, o.starter("findings", org), "it is kept")
 
 	t.Log("its forms are whole")
@@ -74,8 +74,8 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	require.NoError(t, o.Simulator.Expel(t.Context(), "vault", "gil@example.com"))
 	out = o.starter("findings", org, "--now")
 	require.Regexp(t, `look +3 +1 +1 +Who holds protected targets, and why`, out)
-	require.Regexp(t, `act +3 +1 +1 +Admins who use nothing`, out)
-	require.Regexp(t, `look +2 +0 +0 +People from outside`, out)
+	require.Regexp(t, `act +3 +1 +1 +Inactive admins`, out)
+	require.Regexp(t, `look +2 +0 +0 +External people`, out)
 	first := answered[messages.ReportAnswer](o, "findings", org, "--id", r.ID).Report
 	require.Equal(t, 3, section(t, first, "protected-targets").Count)
 

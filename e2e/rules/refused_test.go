@@ -39,9 +39,9 @@ func TestBadRulesAreRefusedAndThePolicyInForceStays(t *testing.T) {
 	t.Log("what the organization shows")
 	for _, wrong := range []struct{ more, says, why string }{
 		{rulesOf(`{name: strangers, when: in("nowhere"), give: ["group:lab"]}`),
-			"rule-group-unknown nowhere: rule strangers", "rule strangers asks for a group that is not there"},
+			"rule-group-unknown nowhere: rule strangers", "rule strangers asks about a group that does not exist"},
 		{rulesOf(`{name: orphan, owner: nobody@example.com, when: external, suspend: true}`),
-			"rule-owner-unknown orphan", "nobody@example.com is nobody active in the organization"},
+			"rule-owner-unknown orphan", "nobody@example.com is not an active person of the organization"},
 		{rulesOf(`{name: backwards, when: managed, give: ["group:staff"]}`), "target-synced group:staff",
 			"an identity provider owns the group"},
 		{"protected:\n  - {target: \"group:builders\", always: [carol@example.com]}\n" +

@@ -95,7 +95,7 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 
 	t.Log("wrong updates are refused with what to do")
 	for name, wrong := range map[string]struct{ update, input, says string }{
-		"text instead of an object": {messages.ApprovePlan, `"` + hold.Plan + `"`, "the input is not what is needed"},
+		"text instead of an object": {messages.ApprovePlan, `"` + hold.Plan + `"`, "the input is not valid"},
 		"an unknown field": {messages.ApprovePlan, `{"plan":"` + hold.Plan + `","by":"a","force":true}`,
 			"force"},
 		"another plan":       {messages.ApprovePlan, `{"plan":"sha256:00","by":"a"}`, hold.Plan},
@@ -122,7 +122,7 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 
 	t.Log("wrong signals are listed, and harm nothing")
 	o.signal(messages.SyncNow, `"everybody"`)
-	require.Contains(t, o.refused(messages.SyncNow, 1), "the input is not what is needed")
+	require.Contains(t, o.refused(messages.SyncNow, 1), "the input is not valid")
 	o.signal(messages.SyncNow, `{"persons":["p001@example.com"]}`)
 	require.Contains(t, o.refused(messages.SyncNow, 2), "persons")
 	o.signal(messages.ApprovePlan, `{"plan":"sha256:00","by":"a"}`)

@@ -101,7 +101,7 @@ func TestCases(t *testing.T) {
 		"unknown": {`groups: [sales]`,
 			`expect: {unknown: ["default:jira/acme/user", directory], holds: [], rules: {outside: unknown, idle: unknown}}`, ""},
 		"unknown is not denied": {`groups: [sales]`, `expect: {denies: ["default:jira/acme/user"]}`,
-			"rule outside, which denies it, says unknown, since it is not known whether the person is from outside"},
+			"rule outside, which denies it, says unknown, since it is not known whether the person is external"},
 		"unknown is not held": {`groups: [sales]`, `expect: {gives: ["default:jira/acme/user"]}`,
 			"rule outside, which denies it, says unknown"},
 		"known after all": {own, `expect: {unknown: ["default:jira/acme/user"]}`,

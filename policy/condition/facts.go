@@ -83,7 +83,7 @@ var (
 	errUnknownVerified = errors.New("it is not known whether the e-mail address is verified")
 	errUnknownMFA      = errors.New(
 		"it is not known whether two-step verification is on; it is known of managed accounts only")
-	errUnknownExternal = errors.New("it is not known whether the person is from outside")
+	errUnknownExternal = errors.New("it is not known whether the person is external")
 	errUnknownGroups   = errors.New("the person is in groups whose names are not known yet")
 	errNotShown        = errors.New("the read does not show it")
 	ErrUnknownUse      = errors.New("it is not known when the person used which app")

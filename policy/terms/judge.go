@@ -98,7 +98,7 @@ func (j *judge) checkTarget() error {
 	written, named := j.policy.Grantable(j.request.Target)
 	if !named {
 		return j.refuse(RefusedNotGrantable,
-			"no entry of the policy's grants names this target; ask for another, or add it to the policy")
+			"no entry of the policy's grants names this target; request another, or add it to the policy")
 	}
 	r := &j.request
 	j.grant = access.Grant{
@@ -113,18 +113,18 @@ func (j *judge) checkPerson() error {
 	person, presence := &j.request.Person, j.grant.Target == access.Directory
 	switch {
 	case person.IsApp():
-		return j.refuse(RefusedApp, "this is an app's account, which is never touched; name a person")
+		return j.refuse(RefusedApp, "this is an app's account, which Castellan never changes; name a person")
 	case j.request.Unknown && !presence:
 		return j.refuse(RefusedUnknownPerson,
 			"the directory shows nobody of this name: correct it, or invite them first with a grant of the target %s",
 			access.Directory)
 	case j.request.Unknown && !form.IsEmail(person.Email):
-		return j.refuse(RefusedUnknownPerson, "who is not in the directory is invited by e-mail address; give one")
+		return j.refuse(RefusedUnknownPerson, "people who are not in the directory are invited by e-mail address; give one")
 	case person.AccountStatus != "" && person.AccountStatus != "active":
 		return j.refuse(RefusedInactive, "the account is %s; activate it first", person.AccountStatus)
 	case person.MembershipStatus != "" && person.MembershipStatus != "active" && !presence:
 		return j.refuse(RefusedInactive,
-			"their membership of the organization is %s: restore it, or let them in for a while first with a grant of the target %s", person.MembershipStatus, access.Directory)
+			"their membership of the organization is %s: restore it, or first give them access with a grant of the target %s", person.MembershipStatus, access.Directory)
 	}
 	if j.request.Unknown {
 		j.grant.Person = strings.ToLower(person.Email)
@@ -143,10 +143,10 @@ func (j *judge) checkEligible() error {
 func (j *judge) checkReasonAndTicket() error {
 	for _, entry := range j.terms.entries {
 		if entry.Reason && strings.TrimSpace(j.request.Reason) == "" {
-			return j.refuse(RefusedReason, "entry %s asks for a reason; give one", entry.Name)
+			return j.refuse(RefusedReason, "entry %s requires a reason; give one", entry.Name)
 		}
 		if !entry.TakesTicket(j.request.Ticket) {
-			return j.refuse(RefusedTicket, "the ticket %q does not fit; entry %s asks for one like %s",
+			return j.refuse(RefusedTicket, "the ticket %q does not match; entry %s requires one like %s",
 				strictyaml.Shown(j.request.Ticket), entry.Name, entry.Ticket)
 		}
 	}
@@ -159,7 +159,7 @@ func (j *judge) checkBreakGlass() error {
 		return nil
 	}
 	if j.request.Renews != nil {
-		return j.refuse(RefusedBreakGlass, "a grant is extended by a request like any other; leave break-glass out")
+		return j.refuse(RefusedBreakGlass, "break-glass cannot extend a grant; leave break-glass out")
 	}
 	for _, entry := range j.terms.approvals {
 		listed := func(id string) bool {
@@ -167,7 +167,7 @@ func (j *judge) checkBreakGlass() error {
 		}
 		if !listed(j.request.Person.ID) || !listed(j.request.By) {
 			return j.refuse(RefusedBreakGlass,
-				"entry %s lists the people who may take it without approval, and both who asks and who receives must be among them; ask for approval", entry.Name)
+				"entry %s lists the people who may use break-glass, and both the requester and the person must be among them; request it with approval", entry.Name)
 		}
 		j.grant.Urgent = true
 	}
@@ -183,7 +183,7 @@ func (j *judge) checkKeyLife() error {
 	last = last.Add(j.grant.Duration.Std())
 	if stop := j.policy.Organization.KeyExpires; !stop.IsZero() && last.After(stop.Time) {
 		return j.refuse(RefusedKeyExpires,
-			"it could last until %s, and the key to the organization stops working on %s, so that nobody could take it back; make a new key first, or ask for less",
+			"it could last until %s, but the organization's key stops working on %s, so it could not be revoked; make a new key first, or ask for less",
 			instant(last), stop)
 	}
 	return nil
@@ -198,7 +198,7 @@ func (j *judge) checkNames() error {
 		}
 		t := policy.Target{Protected: &entry}
 		if unsettled := t.UnresolvedNames(j.policy.Organization.KeyOwner); len(unsettled) > 0 {
-			return j.refuse(RefusedNames, "the directory shows nobody named %s, whom the policy protects (protected[%d], or organization.keyOwner), so that nobody could take it back; correct the name first", unsettled[0], i)
+			return j.refuse(RefusedNames, "the directory shows nobody named %s, whom the policy protects (protected[%d], or organization.keyOwner), so it could not be revoked; correct the name first", unsettled[0], i)
 		}
 	}
 	return nil

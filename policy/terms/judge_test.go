@@ -191,11 +191,11 @@ func TestJudgeRefusals(t *testing.T) {
 		"no entry": {open, func(r *terms.Request) { r.Target = "group:x" }, terms.RefusedNotGrantable,
 			"group:x for Ana@Acme.example: no entry"},
 		"an app": {open, person(func(p *access.Person) { p.AccountType = "app" }), terms.RefusedApp,
-			"never touched"},
+			"never changes"},
 		"inactive": {open, person(func(p *access.Person) { p.AccountStatus = "inactive" }), terms.RefusedInactive,
 			"the account is inactive"},
 		"suspended": {open, person(func(p *access.Person) { p.MembershipStatus = "suspended" }), terms.RefusedInactive,
-			"their membership of the organization is suspended: restore it, or let them in for a while first with a grant of the target directory"},
+			"their membership of the organization is suspended: restore it, or first give them access with a grant of the target directory"},
 		"suspended is the point": {open,
 			func(r *terms.Request) { r.Target, r.Person.MembershipStatus = access.Directory, "suspended" }, "",
 			""},
@@ -219,12 +219,12 @@ func TestJudgeRefusals(t *testing.T) {
 			"- {name: b, targets: ['role:org-admin'], duration: {max: 4h}, eligible: '!managed'}\n", nil,
 			terms.RefusedNotEligible, "entry b is only for"},
 		"no reason": {open, func(r *terms.Request) { r.Reason = " " }, terms.RefusedReason,
-			"entry a asks for a reason"},
+			"entry a requires a reason"},
 		"no reason needed": {with("reason: false"), func(r *terms.Request) { r.Reason = "" }, "", ""},
 		"ticket": {with("ticket: 'A-[0-9]|B-[0-9]'"), func(r *terms.Request) { r.Ticket = "B-1" }, "",
 			""},
 		"no ticket": {with("ticket: 'A-[0-9]|B-[0-9]'"), nil, terms.RefusedTicket,
-			`the ticket "" does not fit; entry a asks for one like A-[0-9]|B-[0-9]`},
+			`the ticket "" does not match; entry a requires one like A-[0-9]|B-[0-9]`},
 		"half a ticket": {with("ticket: 'A-[0-9]|B-[0-9]'"), func(r *terms.Request) { r.Ticket = "A-12" },
 			terms.RefusedTicket, ""},
 		"line of a ticket": {with("ticket: '(?m)A-[0-9]$'"), func(r *terms.Request) { r.Ticket = "A-1\nx" },
@@ -241,13 +241,13 @@ func TestJudgeRefusals(t *testing.T) {
 			terms.RefusedStart, "in the past"},
 		"a little late": {open, func(r *terms.Request) { r.Start = noon.Add(-time.Minute) }, "", ""},
 		"only at once": {open, func(r *terms.Request) { r.Start = noon.Add(time.Minute) }, terms.RefusedStart,
-			"lets nobody ask ahead"},
+			"does not allow a later start"},
 
 		"rested": {with("cooldown: 2h"), held(access.GrantEnded, -3*time.Hour, -2*time.Hour), "", ""},
 		"not rested": {with("cooldown: 2h"), held(access.GrantEnded, -3*time.Hour, -time.Hour),
-			terms.RefusedCooldown, "2h between two grants, by entry a, and grant g0 runs until 2026-05-04T11:00:00Z; ask for a start from 2026-05-04T13:00:00Z on"},
+			terms.RefusedCooldown, "2h between two grants, by entry a, and grant g0 runs until 2026-05-04T11:00:00Z; ask for a start at or after 2026-05-04T13:00:00Z"},
 		"still running": {with("cooldown: 2h"), held(access.GrantGranted, -time.Hour, time.Hour),
-			terms.RefusedCooldown, "from 2026-05-04T15:00:00Z on"},
+			terms.RefusedCooldown, "at or after 2026-05-04T15:00:00Z"},
 		"another soon": {with("cooldown: 2h"), held(access.GrantGranted, 2*time.Hour, 3*time.Hour),
 			terms.RefusedCooldown, ""},
 		"another later": {with("cooldown: 2h"), held(access.GrantGranted, 3*time.Hour, 4*time.Hour), "", ""},
@@ -482,8 +482,8 @@ func TestJudgeLimitsSpeakInWholeUnits(t *testing.T) {
 			r.Earlier = []access.Grant{{ID: "g", State: access.GrantEnded, From: noon.Add(-time.Minute),
 				Until: noon.Add(-30*time.Second + 1)}}
 		}))
-	require.ErrorContains(t, err, "ask for a start from "+noon.Add(time.Hour-29*time.Second).UTC().Format(time.RFC3339)+
-		" on", "a start then is not refused again")
+	require.ErrorContains(t, err, "ask for a start at or after "+
+		noon.Add(time.Hour-29*time.Second).UTC().Format(time.RFC3339), "a start then is not refused again")
 }
 
 func TestJudgeExtensions(t *testing.T) {

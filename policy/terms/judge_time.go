@@ -20,16 +20,16 @@ func (j *judge) checkRenewal() error {
 	switch {
 	case !same:
 		return j.refuse(RefusedNotExtendable,
-			"grant %s is another person's or of another target; name a grant of this one", old.ID)
+			"grant %s is of another person or target; name a grant of these", old.ID)
 	case old.State != access.GrantGranted || !old.Until.After(j.request.Now):
-		return j.refuse(RefusedNotExtendable, "grant %s does not run any more, or not yet; ask for a new one", old.ID)
+		return j.refuse(RefusedNotExtendable, "grant %s is not running; request a new one", old.ID)
 	case j.terms.extend.refusedBy != "":
-		return j.refuse(RefusedNotExtendable, "entry %s lets no grant be extended; ask for a new one",
+		return j.refuse(RefusedNotExtendable, "entry %s does not allow extensions; request a new grant",
 			j.terms.extend.refusedBy)
 	}
 	for _, g := range earlier {
 		if g.Renews == old.ID && (g.State.Open() || g.State == access.GrantEnded) {
-			return j.refuse(RefusedNotExtendable, "grant %s is extended by %s already, which is %s; extend that one",
+			return j.refuse(RefusedNotExtendable, "grant %s is already extended by %s, which is %s; extend that one",
 				old.ID, g.ID, g.State)
 		}
 	}
@@ -38,14 +38,14 @@ func (j *judge) checkRenewal() error {
 	for j.first = *old; j.first.Renews != ""; times++ {
 		i := slices.IndexFunc(earlier, func(g access.Grant) bool { return g.ID == j.first.Renews })
 		if i < 0 || times > len(earlier) {
-			return j.refuse(RefusedNotExtendable, "the grant %s that began it is not known any more; ask for a new one",
+			return j.refuse(RefusedNotExtendable, "the grant %s that began it is no longer known; request a new one",
 				j.first.Renews)
 		}
 		j.first = earlier[i]
 	}
 	if times >= j.terms.extend.times {
 		return j.refuse(RefusedNotExtendable,
-			"it was extended %d times, the most that entry %s allows; ask for a new one when it is over", times,
+			"it was extended %d times, the most that entry %s allows; request a new one when it is over", times,
 			j.terms.extend.timesSetBy)
 	}
 	return nil
@@ -70,7 +70,7 @@ func (j *judge) checkStart() error {
 	case asked.After(now) && j.request.Urgent:
 		return j.refuse(RefusedStart, "break-glass starts at once; leave the start out")
 	case asked.After(now) && ahead.span == 0:
-		return j.refuse(RefusedStart, "entry %s lets nobody ask ahead; leave the start out, and ask when it is needed",
+		return j.refuse(RefusedStart, "entry %s does not allow a later start; leave the start out, and request it when it is needed",
 			ahead.entry)
 	case asked.After(now.Add(ahead.span.Std())):
 		return j.refuse(RefusedStart, "the start %s is too far ahead (%s); ask for one until %s", instant(asked), ahead,
@@ -95,12 +95,12 @@ func (j *judge) checkDuration() error {
 	case left.span >= window.Duration(policy.MinGrant):
 	case j.request.Renews != nil:
 		return j.refuse(RefusedNotExtendable,
-			"it lasts %s already (%s); ask for a new one when it is over, and a break of %s",
+			"it lasts %s already (%s); request a new one when it is over, after a break of %s",
 			roundDown(j.terms.extend.total.span-left.span), j.terms.extend.total,
 			roundUp(window.Duration(access.ConsecutiveGap(j.grant.MostInRow))))
 	default:
 		return j.refuse(RefusedTooLong,
-			"grants one after the other have been held, or are granted, for as long as is allowed (%s); ask for a start after a break of %s",
+			"consecutive grants already last as long as is allowed (%s); ask for a start after a break of %s",
 			j.terms.extend.total, roundUp(window.Duration(access.ConsecutiveGap(j.grant.MostInRow))))
 	}
 	if left.span < most.span {
@@ -108,7 +108,7 @@ func (j *judge) checkDuration() error {
 	}
 	switch {
 	case asked < 0 || asked > 0 && asked < policy.MinGrant:
-		return j.refuse(RefusedDuration, "%s is no duration to grant for; ask for at least %s",
+		return j.refuse(RefusedDuration, "%s is not a valid duration; ask for at least %s",
 			window.Duration(asked), policy.MinGrant)
 	case asked > most.span.Std():
 		return j.refuse(RefusedTooLong, "%s is too long (%s); ask for at most %s", window.Duration(asked), most,
@@ -184,7 +184,7 @@ func (j *judge) checkCooldown() error {
 	end := j.start.Add(j.grant.Duration.Std())
 	for _, g := range j.request.Earlier {
 		if g.WithinRest(j.start, end, rest.span.Std()) {
-			return j.refuse(RefusedCooldown, "there must be %s, and grant %s runs until %s; ask for a start from %s on",
+			return j.refuse(RefusedCooldown, "there must be %s, and grant %s runs until %s; ask for a start at or after %s",
 				rest, g.ID, instant(g.Until), instant(secondAfter(g.Until.Add(rest.span.Std()))))
 		}
 	}
@@ -206,7 +206,7 @@ func (j *judge) checkApproval() error {
 	approvers := j.terms.approvers(&j.request)
 	if len(approvers) < j.terms.needs {
 		return j.refuse(RefusedApprovers,
-			"too few people could approve: %d are needed, and there are %d beside who asks and who receives; name more in each of the entries %s",
+			"too few people could approve: %d are needed, and there are %d besides the requester and the person; name more in each of the entries %s",
 			j.terms.needs, len(approvers), strings.Join(j.grant.Entries, ", "))
 	}
 	j.grant.State = access.GrantWaiting

@@ -9,12 +9,12 @@ import (
 )
 
 func PickLinks(ctx workflow.Context, in provisioning.PickLinksInput) (provisioning.PickLinksResult, error) {
-	return call[provisioning.PickLinksResult](ctx, pagedRead, in.Org, "find the people of batch "+in.Batch,
+	return call[provisioning.PickLinksResult](ctx, remediation, in.Org, "find the people of batch "+in.Batch,
 		activity.Provisioning.PickLinks, in)
 }
 
 func PreviewLinks(ctx workflow.Context, in provisioning.PreviewLinksInput) (provisioning.PreviewLinksResult, error) {
-	return call[provisioning.PreviewLinksResult](ctx, pagedRead, in.Org,
+	return call[provisioning.PreviewLinksResult](ctx, shortRead, in.Org,
 		"see what linking would change, and what must stay", activity.Provisioning.PreviewLinks, in)
 }
 
@@ -23,13 +23,14 @@ func JudgeLinks(ctx workflow.Context, in provisioning.JudgeLinksInput) (provisio
 		activity.Provisioning.JudgeLinks, in)
 }
 
-func NextWave(ctx workflow.Context, in provisioning.NextWaveInput) ([]string, error) {
-	return call[[]string](ctx, ledgerOfGrants, in.Org, fmt.Sprintf("take the people of wave %d", in.Wave),
+func NextWave(ctx workflow.Context, in provisioning.NextWaveInput) (provisioning.NextWaveResult, error) {
+	return call[provisioning.NextWaveResult](ctx, shortRead, in.Org,
+		fmt.Sprintf("take the people of wave %d, and compare them with the preview", in.Wave),
 		activity.Provisioning.NextWave, in)
 }
 
 func CheckWave(ctx workflow.Context, in provisioning.CheckWaveInput) (provisioning.CheckWaveResult, error) {
-	return call[provisioning.CheckWaveResult](ctx, pagedRead, in.Org,
+	return call[provisioning.CheckWaveResult](ctx, shortRead, in.Org,
 		fmt.Sprintf("compare %d people with the preview", len(in.Identities)), activity.Provisioning.CheckWave, in)
 }
 

@@ -32,18 +32,18 @@ func ReviewStage(ctx workflow.Context, in reviews.ReviewStageInput) (reviews.Rev
 }
 
 func ReviewAttend(ctx workflow.Context, in reviews.ReviewAttendInput) (reviews.ReviewAttended, error) {
-	what := "see whether the reviewers are still there"
+	what := "check whether the reviewers are still active"
 	switch {
 	case in.Escalate:
-		what = "ask the owner about what nobody decided"
+		what = "ask the owner about undecided items"
 	case in.Fallback:
-		what = "ask the fallback about what nobody decided"
+		what = "ask the fallback reviewers about undecided items"
 	}
 	return call[reviews.ReviewAttended](ctx, pagedRead, in.Org, what, activity.Reviews.ReviewAttend, in)
 }
 
 func ReviewProgress(ctx workflow.Context, in reviews.ReviewInput) (messages.ReviewProgress, error) {
-	return call[messages.ReviewProgress](ctx, ledgerRead, in.Org, "count what is decided",
+	return call[messages.ReviewProgress](ctx, ledgerRead, in.Org, "count decisions",
 		activity.Reviews.ReviewProgress, in)
 }
 

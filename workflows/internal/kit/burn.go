@@ -55,7 +55,7 @@ func (h *MessageHandlers) burnFirst(ctx workflow.Context, s *presentation) ([]se
 	burnt, err := act.BurnCodes(whole, s.in)
 	h.burnt = s.turn
 	if err != nil {
-		return nil, Refuse("the code in it could not be made useless, so nothing was done: %s", MessageOf(err))
+		return nil, Refuse("the code in it could not be invalidated, so nothing was done: %s", MessageOf(err))
 	}
 	return burnt, nil
 }

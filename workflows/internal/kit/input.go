@@ -18,7 +18,7 @@ func DecodeInput[T any](name string, raw converter.RawValue) (T, error) {
 		return body, err
 	}
 	if err := messages.Decode(data, &body); err != nil {
-		return body, Refuse("the input is not what is needed: %v", err)
+		return body, Refuse("the input is not valid: %v", err)
 	}
 	return body, nil
 }
@@ -31,7 +31,7 @@ func DecodeInternal[T any](name string, raw converter.RawValue) (T, error) {
 		return body, err
 	}
 	if err := messages.DecodeInternal(data, &body); err != nil {
-		return body, Refuse("the input is not what is needed: %v", err)
+		return body, Refuse("the input is not valid: %v", err)
 	}
 	return body, nil
 }
@@ -40,18 +40,18 @@ func DecodeInternal[T any](name string, raw converter.RawValue) (T, error) {
 func bodyOf(name string, raw converter.RawValue) ([]byte, error) {
 	payload := raw.Payload()
 	if payload == nil {
-		return nil, Refuse("a JSON object is needed, nothing came")
+		return nil, Refuse("a JSON object is needed, but there was no input")
 	}
 	encoding := string(payload.GetMetadata()[converter.MetadataEncoding])
 	if encoding != converter.MetadataEncodingJSON {
-		return nil, Refuse("a JSON object is needed, this is %s", Bounded(encoding))
+		return nil, Refuse("a JSON object is needed, but this is %s", Bounded(encoding))
 	}
 	return payload.GetData(), tooLarge(name, raw)
 }
 
 func tooLarge(name string, raw converter.RawValue) error {
 	if size, most := len(raw.Payload().GetData()), messages.MostBody(name); size > most {
-		return Refuse("the body has %d KB; at most %d are allowed: say it in several pieces. It was not read",
+		return Refuse("the body has %d KB; at most %d are allowed: split it. It was not read",
 			size>>10, most>>10)
 	}
 	return nil
@@ -66,7 +66,7 @@ func Input[T any](ctx workflow.Context, name string, raw converter.RawValue) (T,
 	}
 	var in T
 	if err := json.Unmarshal(raw.Payload().GetData(), &in); err != nil {
-		return in, Refuse("what the history before this one left cannot be read: %v", err)
+		return in, Refuse("the state of the previous history cannot be read: %v", err)
 	}
 	return in, nil
 }
@@ -78,5 +78,5 @@ func CheckStateOf(ctx workflow.Context, named, is string) error {
 	if named == is || named == "" && (info.ContinuedExecutionRunID != "" || info.ParentWorkflowExecution != nil) {
 		return nil
 	}
-	return Refuse("the state in the input is not that of %s: leave state out, it is carried from one history to the next", is)
+	return Refuse("the state in the input is not that of %s: leave state out, which only Castellan hands to the next history", is)
 }
