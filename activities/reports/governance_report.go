@@ -307,7 +307,7 @@ func (s *task) governFacts(ctx context.Context, b *policy.Bound, counts ledger.N
 	facts := []report.Fact{
 		{Name: "People", Value: fmt.Sprint(counts.Of(countPeople))}, {Name: "Active", Value: fmt.Sprint(counts.Of(countActive))},
 		{Name: "Suspended", Value: fmt.Sprint(counts.Of(countSuspended))},
-		{Name: "From outside", Value: fmt.Sprint(counts.Of(countExternal))},
+		{Name: "External", Value: fmt.Sprint(counts.Of(countExternal))},
 		{Name: "Use not known", Value: fmt.Sprint(counts.Of(countUseUnknown))},
 		{Name: "Targets", Value: fmt.Sprint(len(b.Targets))},
 		{Name: "Rules", Value: fmt.Sprint(len(s.Policy.Rules))},

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,7 +59,7 @@ func TestFindingsAreReportedOnDemandAndOnSchedule(t *testing.T) {
 	require.Greater(t, len(rows), 5)
 	require.NotEmpty(t, r.Sections)
 	for _, s := range r.Sections {
-		require.Contains(t, html, s.Title)
+		require.Contains(t, html, template.HTMLEscapeString(s.Title))
 		for range s.Rows {
 			require.True(t, slices.ContainsFunc(rows,
 				func(row []string) bool { return slices.Contains(row, s.Key) || slices.Contains(row, s.Title) }), s.Key)

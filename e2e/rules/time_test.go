@@ -110,7 +110,7 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 	suspended := o.losses("gil", cloud.WhatDirectory)
 	require.Len(t, suspended, 1)
 	for _, to := range []struct{ kind, name, says string }{
-		{reconcile.NoticeRulePerson, "gil@example.com", `The rule "warned" of organization acme holds for you.`},
+		{reconcile.NoticeRulePerson, "gil@example.com", `The rule "warned" of organization acme applies to you.`},
 		{reconcile.NoticeRule, "bo@example.com", "gil@example.com"},
 	} {
 		came := mail.of(to.kind, to.name)
