@@ -139,7 +139,9 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 	require.False(t, history[i].At.Before(from), "given at %s, before %s", history[i].At, from)
 	runs := answered[messages.ReportAnswer](o, "runs", org).Runs
 	require.True(t, slices.ContainsFunc(runs,
-		func(r messages.RunSummary) bool { return strings.Contains(r.Trigger, "a rule came into or went out of force") }), "%+v", runs)
+		func(r messages.RunSummary) bool {
+			return strings.Contains(r.Trigger, "a rule came into or went out of force")
+		}), "%+v", runs)
 	for _, r := range runs {
 		require.NotContains(t, []string{"asked for", "on schedule"}, r.Trigger)
 	}
