@@ -1,8 +1,8 @@
 package identities_test
 
 import (
+	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -41,19 +41,13 @@ func (o *testOrg) approveBatch(s messages.LinkState) {
 		messages.DecisionInput{Plan: s.Hold.Plan, By: "boss@example.com"}, &answer))
 }
 
-// batchEnds waits for the end of a batch.
+// batchEnds waits until a batch is over, its workflow too.
 func (o *testOrg) batchEnds(batch, state string) (s messages.LinkState) {
 	o.t.Helper()
-	require.NoError(o.t, stack.Eventually(o.t.Context(), patience, func() error {
-		value, err := o.Temporal.Client.QueryWorkflow(o.t.Context(), messages.LinkID(org, batch), "", messages.Status)
-		if err != nil {
-			return err
-		}
-		if err := value.Get(&s); err != nil || s.State != state {
-			return fmt.Errorf("batch %s is not %s: %+v %w", batch, state, s, err)
-		}
-		return nil
-	}))
+	ctx, cancel := context.WithTimeout(o.t.Context(), patience)
+	defer cancel()
+	require.NoError(o.t, o.Temporal.Client.GetWorkflow(ctx, messages.LinkID(org, batch), "").Get(ctx, &s))
+	require.Equal(o.t, state, s.State, "%+v", s)
 	return s
 }
 
