@@ -160,7 +160,7 @@ func (a *Activities) pollDue(in WatchInput) time.Duration {
 	if in.Once || !polled {
 		return 0
 	}
-	return last.Add(in.Every.Std()).Sub(time.Now())
+	return time.Until(last.Add(in.Every.Std()))
 }
 
 // notePoll notes that the feed was asked now, unless it has more to tell.
