@@ -25,13 +25,10 @@ help: ## Show this list
 demo: ## Try it: Temporal with its Web UI, a simulated organization and a worker (EXIT=1 ends after the tour)
 	@CASTELLAN_TEMPORAL_CLI="$$(scripts/temporal-bin)" go run ./demo $(if $(EXIT),--exit)
 
-# End-to-end tests wait more than they work: those beside the code run meanwhile, with what is left of the processors.
 test: bin/gotestsum bin/temporal ## Run the tests beside the code, and end to end with real processes
-	@rm -rf dist/results; mkdir -p dist; failed=0; \
-	nice $(MAKE) --no-print-directory test-unit >dist/unit.log 2>&1 & \
+	@rm -rf dist/results; failed=0; \
+	$(MAKE) --no-print-directory test-unit || failed=1; \
 	$(MAKE) --no-print-directory test-e2e || failed=1; \
-	wait $$! || failed=1; \
-	cat dist/unit.log; \
 	scripts/test summary unit e2e || failed=1; \
 	exit $$failed
 
