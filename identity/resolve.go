@@ -52,7 +52,7 @@ const (
 	HoldExternal     Hold = "external"         // a change of an external person's record may unlink it
 	HoldInactive     Hold = "account-inactive" // the account was deactivated at Atlassian
 	HoldLink         Hold = "link"             // in a batch, whose preview is to be approved
-	HoldAdopt        Hold = "adopt"            // a leaver whose record was found by the address and never bound
+	HoldUnbound      Hold = "leaver-unbound"   // a leaver whose record was found by the address and never bound
 )
 
 // Finding is the key of something about a person that people should know. The keys are stable.
@@ -100,7 +100,7 @@ var explanations = map[string]string{
 	string(HoldExternal):     "they are external, and any change of their record may unlink it",
 	string(HoldInactive):     "their account was deactivated at Atlassian, and a record would activate it",
 	string(HoldLink):         "they have an account but no record, and would be linked",
-	string(HoldAdopt):        "they left, but their record was found by its address alone",
+	string(HoldUnbound):      "they left, but their record was found by its address alone",
 }
 
 // Explain returns what a finding means, and what to do.
@@ -288,7 +288,7 @@ func (p Provision) leave(d *Decision, m Match, person Person, lead Identity, now
 		d.hold(HoldScopeChange)
 	}
 	if m.Means != provision.ByBinding {
-		d.hold(HoldAdopt)
+		d.hold(HoldUnbound)
 	}
 	if due := lead.Since.Add(p.Leavers.After.Std()); p.Leavers.After > 0 && due.After(now) {
 		d.Due = due

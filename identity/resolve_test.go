@@ -73,7 +73,7 @@ func TestResolve(t *testing.T) {
 		{name: "a leaver whose record is inactive already", person: Person{Identities: []Identity{person(Disabled)},
 			Records: []Record{inactive}, Bindings: bound}, action: Keep, state: Linked},
 		{name: "a leaver found by the address only", person: Person{Identities: []Identity{person(Disabled, "mail", ana)},
-			Records: []Record{inStep}}, action: Disable, state: Linked, holds: []Hold{HoldAdopt}},
+			Records: []Record{inStep}}, action: Disable, state: Linked, holds: []Hold{HoldUnbound}},
 		{name: "an old disabled identity of somebody who has a new one",
 			person: Person{Identities: []Identity{person(Disabled, "mail", ana)}, Records: []Record{inStep}, Taken: true},
 			action: Keep, state: Linked},

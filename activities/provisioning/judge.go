@@ -180,7 +180,7 @@ func (j *judgement) hold(ctx context.Context) error {
 		}
 	}
 	if isOpen && j.in.Partial {
-		j.result.Hold = j.message(open)
+		j.result.Hold = holdOf(open, j.Spec.Name)
 		return nil
 	}
 	hold := ledger.Hold{Org: j.Org, Lane: ledger.LaneIdentity, Run: j.in.Run, Opened: j.Now()}
@@ -217,7 +217,7 @@ func (j *judgement) hold(ctx context.Context) error {
 	} else if isOpen {
 		hold.Changed = "replaces " + open.Plan
 	}
-	j.result.Hold = j.message(hold)
+	j.result.Hold = holdOf(hold, j.Spec.Name)
 	return j.Ledger.OpenHold(ctx, hold)
 }
 
@@ -252,12 +252,10 @@ func (j *judgement) ofOther(ctx context.Context, open ledger.Hold) (bool, error)
 	return other, nil
 }
 
-func (j *judgement) message(h ledger.Hold) *messages.Hold {
-	m := &messages.Hold{Plan: h.Plan, Run: h.Run, Adds: h.Adds, Updates: h.Updates, Removals: h.Removals,
-		People: h.People, Changed: h.Changed, Opened: h.Opened, Provision: j.Spec.Name}
-	for _, r := range h.Rules {
-		m.Rules = append(m.Rules, r.Rule+": "+r.Detail)
-	}
+// holdOf returns a hold of a provision's records as the status shows it.
+func holdOf(h ledger.Hold, provision string) *messages.Hold {
+	m := session.HoldMessage(h)
+	m.Provision = provision
 	return m
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
-	"github.com/castellan-io/castellan/display"
+	"github.com/castellan-io/castellan/atlassian/account"
 	"github.com/castellan-io/castellan/identity"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
@@ -75,9 +75,6 @@ func (a *Activities) PickLinks(ctx context.Context, in PickLinksInput) (PickLink
 	if err := picker.save(ctx, refs); err != nil {
 		return PickLinksResult{}, err
 	}
-	if err := picker.readAccounts(ctx, refs); err != nil {
-		return PickLinksResult{}, err
-	}
 	r := &reader{Provisioner: p, directory: p.Spec.Directory.ID}
 	if len(refs) > session.PageSize {
 		err = r.all(ctx)
@@ -110,7 +107,7 @@ func (p *linkPicker) readOnly() string {
 
 func (p *linkPicker) pick(ctx context.Context) (refs []ledger.Ref, err error) {
 	if len(p.in.People) > 0 {
-		return p.named(ctx)
+		return identitiesNamed(ctx, p.Provisioner, p.in.People)
 	}
 	for after := (ledger.Ref{}); len(refs) < p.in.Most; {
 		states, err := p.Ledger.PersonStates(ctx, p.Org, p.Spec.Name, string(identity.JITOnly), after,
@@ -126,29 +123,21 @@ func (p *linkPicker) pick(ctx context.Context) (refs []ledger.Ref, err error) {
 	return refs, nil
 }
 
-// named finds the identities of the people that were named.
-func (p *linkPicker) named(ctx context.Context) ([]ledger.Ref, error) {
-	found, missing, err := identitiesNamed(ctx, p.Provisioner, p.in.People)
-	if err != nil {
-		return nil, err
+// save stores the people of the batch in place of those of an earlier attempt, and reads the accounts of their
+// addresses: those of logins since the last full verification are not known yet.
+func (p *linkPicker) save(ctx context.Context, refs []ledger.Ref) error {
+	if err := p.Ledger.BeginLinks(ctx, p.Org, p.in.Batch, p.in.Run); err != nil {
+		return err
 	}
-	if len(missing) > 0 {
-		return nil, session.NotFoundf("%d of %d people are in none of the sources of provision %s: %s. %s lists who is",
-			len(missing), len(p.in.People), p.Spec.Name, strings.Join(missing[:min(len(missing), 5)], ", "),
-			display.Starter("identities", p.Org))
-	}
-	return found, nil
-}
-
-// readAccounts reads the accounts of the people's addresses: those of logins since the last full verification are not
-// known yet.
-func (p *linkPicker) readAccounts(ctx context.Context, refs []ledger.Ref) error {
 	found, err := p.Ledger.Identities(ctx, p.Org, refs)
 	if err != nil {
 		return err
 	}
+	var links []ledger.Link
 	var addresses []string
 	for _, one := range found {
+		links = append(links, ledger.Link{Source: one.Source, Key: one.Key, Address: one.Address,
+			Outcome: messages.LinkPending})
 		if one.Account == "" && one.Address != "" {
 			addresses = append(addresses, one.Address)
 		}
@@ -157,17 +146,8 @@ func (p *linkPicker) readAccounts(ctx context.Context, refs []ledger.Ref) error 
 	if err != nil {
 		return err
 	}
-	return p.Ledger.KeepPeople(ctx, p.Org, people, p.Now())
-}
-
-// save stores the people of the batch in place of those of an earlier attempt.
-func (p *linkPicker) save(ctx context.Context, refs []ledger.Ref) error {
-	if err := p.Ledger.BeginLinks(ctx, p.Org, p.in.Batch, p.in.Run); err != nil {
+	if err := p.Ledger.KeepPeople(ctx, p.Org, people, p.Now()); err != nil {
 		return err
-	}
-	links := make([]ledger.Link, len(refs))
-	for i, r := range refs {
-		links[i] = ledger.Link{Source: r.Source, Key: r.Key, Outcome: messages.LinkPending}
 	}
 	return p.Ledger.SaveLinks(ctx, p.Org, p.in.Batch, p.in.Run, links)
 }
@@ -219,9 +199,8 @@ func (a *Activities) PreviewLinks(ctx context.Context, in PreviewLinksInput) (Pr
 // linkPreview is a piece of a preview being made.
 type linkPreview struct {
 	*session.Provisioner
-	in       PreviewLinksInput
-	accounts map[string]access.Person // as they are now, by id
-	kept     *keptGroups
+	in  PreviewLinksInput
+	now *accountsNow
 }
 
 func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
@@ -244,7 +223,7 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 			accounts = append(accounts, string(d.Account))
 		}
 	}
-	if err := v.readAccounts(ctx, accounts); err != nil {
+	if v.now, err = readAccounts(ctx, v.Session, accounts); err != nil {
 		return err
 	}
 	page := ledger.Page{Key: "link " + v.in.After, Notes: ledger.Notes{}, Observe: true}
@@ -256,7 +235,7 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 			k.Outcome, k.Detail = messages.LinkNot, "they are no longer in any source of the provision"
 			continue
 		}
-		v.person(k, of[k.Ref()], d)
+		v.person(k, d)
 		if k.Outcome != messages.LinkPending {
 			continue
 		}
@@ -268,7 +247,7 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 		begun[line.Person] = true
 		line.State, line.HeldBy = access.Held, append(line.HeldBy, string(identity.HoldLink))
 		slices.Sort(line.HeldBy)
-		if k.Shown, err = v.shown(ctx, d, v.accounts[k.Account]); err != nil {
+		if k.Shown, err = v.shown(ctx, d, v.now.accounts[k.Account]); err != nil {
 			return err
 		}
 		page.Changes = append(page.Changes, line)
@@ -281,18 +260,10 @@ func (v *linkPreview) preview(ctx context.Context, links []ledger.Link) error {
 	return v.Ledger.SaveLinks(ctx, v.Org, v.in.Batch, v.in.Run, links)
 }
 
-// activeAccount is the status of an account that can log in.
-const activeAccount = "active"
-
 // person says what becomes of one person: linked is who has an account and no record, and ought to have one.
-func (v *linkPreview) person(k *ledger.Link, c session.Candidate, d identity.Decision) {
+func (v *linkPreview) person(k *ledger.Link, d identity.Decision) {
 	k.Account, k.Record = string(d.Account), string(d.Record)
-	for _, i := range c.Identities {
-		if i.Ref == c.Lead {
-			k.Address, _ = i.Attributes["email"].(string)
-		}
-	}
-	if a, known := v.accounts[k.Account]; known {
+	if a, known := v.now.accounts[k.Account]; known {
 		k.Address = a.Email
 	}
 	not := func(format string, args ...any) {
@@ -315,11 +286,11 @@ func (v *linkPreview) person(k *ledger.Link, c session.Candidate, d identity.Dec
 	case d.Account == "":
 		not("they have no account: the provision creates record and account")
 	default:
-		if _, known := v.accounts[k.Account]; !known {
+		if _, known := v.now.accounts[k.Account]; !known {
 			not("the directory does not show account %s now", k.Account)
 			return
 		}
-		if status := v.accounts[k.Account].AccountStatus; status != "" && status != activeAccount {
+		if status := v.now.accounts[k.Account].AccountStatus; status != "" && status != account.StatusActive {
 			not("account %s is %s, and a record would activate it: activate it at Atlassian first, if that is meant",
 				k.Account, status)
 			return

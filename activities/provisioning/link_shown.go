@@ -1,6 +1,7 @@
 package provisioning
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,57 +15,47 @@ import (
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
-// keptGroups tells which of an account's groups linking must leave as they are: all that no SCIM directory fills.
-type keptGroups struct {
-	synced map[string]bool   // by id
-	names  map[string]string // by id
+// accountsNow are accounts as they are now, and which of their groups linking must leave as they are: all that no SCIM
+// directory fills.
+type accountsNow struct {
+	accounts map[string]access.Person // by id
+	synced   map[string]bool          // groups, by id
+	names    map[string]string        // of groups, by id
 }
 
-func keptOf(ctx context.Context, s *session.Session) (*keptGroups, error) {
+// readAccounts reads accounts; the groups are those of the last outline.
+func readAccounts(ctx context.Context, s *session.Session, ids []string) (*accountsNow, error) {
 	outline, _, err := s.LatestOutline(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k := &keptGroups{map[string]bool{}, map[string]string{}}
+	n := &accountsNow{map[string]access.Person{}, map[string]bool{}, map[string]string{}}
 	for _, g := range outline.Groups {
-		k.synced[g.ID], k.names[g.ID] = g.Synced, g.Name
+		n.synced[g.ID], n.names[g.ID] = g.Synced, g.Name
 	}
-	return k, nil
+	people, err := s.ReadPeople(ctx, session.Distinct(ids))
+	for _, p := range people {
+		n.accounts[p.ID] = p
+	}
+	return n, err
 }
 
-// of returns the ids of the groups of an account that must stay, in order.
-func (k *keptGroups) of(p access.Person) []string {
+// kept returns the ids of the groups of an account that must stay, in order.
+func (n *accountsNow) kept(p access.Person) []string {
 	ids := slices.DeleteFunc(slices.Clone(p.GroupIDs),
-		func(id string) bool { return access.IsSourceGroup(id) || k.synced[id] })
+		func(id string) bool { return access.IsSourceGroup(id) || n.synced[id] })
 	slices.Sort(ids)
 	return ids
 }
 
-func (k *keptGroups) name(id string) string {
-	if name := k.names[id]; name != "" {
-		return name
-	}
-	return id
-}
-
-// readAccounts reads accounts as they are now.
-func (v *linkPreview) readAccounts(ctx context.Context, ids []string) (err error) {
-	if v.kept, err = keptOf(ctx, v.Session); err != nil {
-		return err
-	}
-	v.accounts = map[string]access.Person{}
-	people, err := v.ReadPeople(ctx, session.Distinct(ids))
-	for _, p := range people {
-		v.accounts[p.ID] = p
-	}
-	return err
-}
+// name returns the name of a group; its id if it is not known.
+func (n *accountsNow) name(id string) string { return cmp.Or(n.names[id], id) }
 
 // shown returns what the preview shows of an account.
 func (v *linkPreview) shown(ctx context.Context, d identity.Decision, of access.Person) (json.RawMessage, error) {
-	before := messages.LinkBefore{Groups: v.kept.of(of), Roles: rolesOf(of)}
+	before := messages.LinkBefore{Groups: v.now.kept(of), Roles: rolesOf(of)}
 	for _, id := range before.Groups {
-		before.Names = append(before.Names, v.kept.name(id))
+		before.Names = append(before.Names, v.now.name(id))
 	}
 	is := map[provision.Attribute]string{
 		provision.Email: of.Email, provision.DisplayName: of.Name, provision.Title: of.JobTitle,

@@ -11,68 +11,10 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
-	"github.com/castellan-io/castellan/identity"
+	"github.com/castellan-io/castellan/atlassian/account"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
-	"github.com/castellan-io/castellan/plan"
 )
-
-// JudgeLinksInput asks what waits for approval.
-type JudgeLinksInput struct {
-	LinkRunInput
-	Observe bool `json:"observe,omitempty"` // nothing can be written: nothing waits
-}
-
-// JudgeLinksResult is what waits for approval.
-type JudgeLinksResult struct {
-	Hold   *messages.Hold        `json:"hold,omitempty"` // nil: nobody is to be linked
-	Counts []messages.StateCount `json:"counts"`
-}
-
-// JudgeLinks opens the hold on the batch's plan. A repeat finds it open.
-func (a *Activities) JudgeLinks(ctx context.Context, in JudgeLinksInput) (JudgeLinksResult, error) {
-	defer session.AutoHeartbeat(ctx)()
-	hold := ledger.Hold{Org: in.Org, Lane: ledger.LaneOfBatch(in.Batch), Run: in.Run, Opened: a.env.Now()}
-	hash, rules := plan.NewHasher(), map[string]int{}
-	lines := &session.Session{Env: a.env, Org: in.Org}
-	if err := lines.EachLine(ctx, in.Run, []access.ChangeState{access.Held}, func(c access.Change) error {
-		hold.Adds++
-		hold.People++
-		for _, rule := range c.HeldBy {
-			rules[rule]++
-		}
-		return hash.Add(c)
-	}); err != nil {
-		return JudgeLinksResult{}, err
-	}
-	result, err := JudgeLinksResult{}, error(nil)
-	if result.Counts, err = a.linkCounts(ctx, in.LinkRunInput); err != nil || hold.People == 0 || in.Observe {
-		return result, err
-	}
-	hold.Plan = hash.Sum()
-	if err := a.env.Ledger.UpdateRun(ctx, ledger.Run{Org: in.Org, ID: in.Run, State: messages.RunApplying,
-		Plan: hold.Plan, Counts: ledger.Counts{People: hold.People, Adds: hold.Adds, Held: hold.Adds}}); err != nil {
-		return result, err
-	}
-	for _, rule := range session.SortedKeys(rules) {
-		hold.Rules = append(hold.Rules, ledger.HoldRule{Rule: rule, Scope: "provision " + in.Provision,
-			Detail: fmt.Sprintf("%d people: %s", rules[rule], identity.Hold(rule).Explain())})
-	}
-	result.Hold = &messages.Hold{Plan: hold.Plan, Run: hold.Run, Adds: hold.Adds, People: hold.People,
-		Opened: hold.Opened, Provision: in.Provision}
-	for _, r := range hold.Rules {
-		result.Hold.Rules = append(result.Hold.Rules, r.Rule+": "+r.Detail)
-	}
-	return result, a.env.Ledger.OpenHold(ctx, hold)
-}
-
-func (a *Activities) linkCounts(ctx context.Context, in LinkRunInput) (counts []messages.StateCount, err error) {
-	found, err := a.env.Ledger.LinkCounts(ctx, in.Org, in.Batch)
-	for _, outcome := range session.SortedKeys(found) {
-		counts = append(counts, messages.StateCount{State: outcome, Count: found[outcome]})
-	}
-	return counts, err
-}
 
 // NextWaveInput asks for the next people of a batch.
 type NextWaveInput struct {
@@ -90,11 +32,15 @@ type NextWaveResult struct {
 }
 
 // NextWave gives the next people of an approved batch to a wave, if their accounts are as the preview shows them, and
-// the policy is that of the preview. A repeat returns those of the wave again.
+// the policy is that of the preview. A repeat returns those of the wave, or the surprise, again.
 //
 // Calls: one for a hundred people.
 func (a *Activities) NextWave(ctx context.Context, in NextWaveInput) (NextWaveResult, error) {
 	defer session.AutoHeartbeat(ctx)()
+	before, err := a.env.Ledger.Links(ctx, in.Org, in.Batch, messages.LinkSurprise, ledger.Ref{}, mostSurprises)
+	if err != nil || len(before) > 0 { // an attempt whose answer was lost met them
+		return NextWaveResult{Surprise: surprises(before)}, err
+	}
 	pending, err := a.env.Ledger.Links(ctx, in.Org, in.Batch, messages.LinkPending, ledger.Ref{}, in.Size)
 	if err != nil || len(pending) == 0 {
 		return NextWaveResult{}, err
@@ -111,8 +57,7 @@ func (a *Activities) NextWave(ctx context.Context, in NextWaveInput) (NextWaveRe
 	if err != nil {
 		return NextWaveResult{}, err
 	}
-	w := &waveCheck{Provisioner: p, in: CheckWaveInput{LinkRunInput: in.LinkRunInput, Since: in.Since},
-		accounts: map[string]access.Person{}}
+	w := &waveCheck{Provisioner: p, in: CheckWaveInput{LinkRunInput: in.LinkRunInput, Since: in.Since}}
 	if err := w.read(ctx, pending); err != nil {
 		return NextWaveResult{}, err
 	}
@@ -123,16 +68,16 @@ func (a *Activities) NextWave(ctx context.Context, in NextWaveInput) (NextWaveRe
 			return NextWaveResult{}, err
 		}
 		if differs != "" {
-			w.surprise(&pending[i], differs+"; nothing was written")
-			continue
+			surprise(&pending[i], differs+"; nothing was written")
 		}
-		pending[i].Wave = in.Wave
 		result.Identities = append(result.Identities, pending[i].Ref().String())
 	}
-	if result.Surprise = w.result.Surprise; len(result.Surprise) > 0 {
+	if result.Surprise = surprises(pending); len(result.Surprise) > 0 {
 		result.Identities = nil
-		for i := range pending {
-			pending[i].Wave = 0
+	}
+	for i := range pending {
+		if len(result.Identities) > 0 {
+			pending[i].Wave = in.Wave
 		}
 	}
 	return result, s.Ledger.SaveLinks(ctx, in.Org, in.Batch, in.Run, pending)
@@ -176,7 +121,7 @@ func (a *Activities) CheckWave(ctx context.Context, in CheckWaveInput) (CheckWav
 	if err != nil {
 		return CheckWaveResult{}, err
 	}
-	w := &waveCheck{Provisioner: p, in: in, accounts: map[string]access.Person{}}
+	w := &waveCheck{Provisioner: p, in: in}
 	if err := w.read(ctx, links); err != nil {
 		return CheckWaveResult{}, err
 	}
@@ -188,6 +133,7 @@ func (a *Activities) CheckWave(ctx context.Context, in CheckWaveInput) (CheckWav
 			return CheckWaveResult{}, err
 		}
 	}
+	w.result.Surprise = surprises(links) // those of an attempt whose answer was lost, too
 	if err := s.Ledger.SaveLinks(ctx, in.Org, in.Batch, in.Run, links); err != nil {
 		return CheckWaveResult{}, err
 	}
@@ -201,25 +147,18 @@ func (a *Activities) CheckWave(ctx context.Context, in CheckWaveInput) (CheckWav
 // waveCheck is a wave being compared.
 type waveCheck struct {
 	*session.Provisioner
-	in       CheckWaveInput
-	kept     *keptGroups
-	accounts map[string]access.Person
-	result   CheckWaveResult
+	in     CheckWaveInput
+	now    *accountsNow
+	result CheckWaveResult
 }
 
 // read reads the wave's accounts as they are now.
 func (w *waveCheck) read(ctx context.Context, links []ledger.Link) (err error) {
-	if w.kept, err = keptOf(ctx, w.Session); err != nil {
-		return err
+	ids := make([]string, len(links))
+	for i, k := range links {
+		ids[i] = k.Account
 	}
-	var ids []string
-	for _, k := range links {
-		ids = append(ids, k.Account)
-	}
-	people, err := w.ReadPeople(ctx, session.Distinct(ids))
-	for _, p := range people {
-		w.accounts[p.ID] = p
-	}
+	w.now, err = readAccounts(ctx, w.Session, ids)
 	return err
 }
 
@@ -244,13 +183,13 @@ func (w *waveCheck) person(ctx context.Context, k *ledger.Link) error {
 			"start the batch again to preview anew ("+line.Answer+")")
 		return nil
 	case line.State != access.Done:
-		w.surprise(k, "it was not written: "+line.Answer)
+		surprise(k, "it was not written: "+line.Answer)
 		return nil
 	case record.Account == "" && !w.in.Last:
 		w.result.Unseen++
 		return nil
 	case record.Account == "":
-		w.surprise(k, "the record is not linked to any account")
+		surprise(k, "the record is not linked to any account")
 		return nil
 	default:
 		k.Outcome, k.Detail = messages.LinkLinked, ""
@@ -260,20 +199,28 @@ func (w *waveCheck) person(ctx context.Context, k *ledger.Link) error {
 	if err != nil || differs == "" {
 		return err
 	}
-	if _, shown := w.accounts[k.Account]; !shown && !w.in.Last {
+	if _, shown := w.now.accounts[k.Account]; !shown && !w.in.Last {
 		k.Outcome = messages.LinkPending
 		w.result.Unseen++
 		return nil
 	}
-	w.surprise(k, differs)
+	surprise(k, differs)
 	return nil
 }
 
-func (w *waveCheck) surprise(k *ledger.Link, what string) {
+// surprise notes that somebody is not as the preview shows.
+func surprise(k *ledger.Link, what string) {
 	k.Outcome, k.Detail = messages.LinkSurprise, bounded(what)
-	if len(w.result.Surprise) < mostSurprises {
-		w.result.Surprise = append(w.result.Surprise, k.Address+": "+k.Detail)
+}
+
+// surprises tells the first of those who are not as the preview shows.
+func surprises(links []ledger.Link) (told []string) {
+	for _, k := range links {
+		if k.Outcome == messages.LinkSurprise && len(told) < mostSurprises {
+			told = append(told, k.Address+": "+k.Detail)
+		}
 	}
+	return told
 }
 
 // recordOf returns the record that a person is bound to by now; it is asked for again while it is not linked.
@@ -315,16 +262,16 @@ func (w *waveCheck) accountDiffers(ctx context.Context, k ledger.Link) (string, 
 	if err := json.Unmarshal(k.Shown, &before); err != nil {
 		return "", err
 	}
-	now, shown := w.accounts[k.Account]
+	now, shown := w.now.accounts[k.Account]
 	switch {
 	case !shown:
 		return "the directory does not show account " + k.Account + " any more", nil
-	case now.AccountStatus != "" && now.AccountStatus != activeAccount:
+	case now.AccountStatus != "" && now.AccountStatus != account.StatusActive:
 		return "account " + k.Account + " is " + now.AccountStatus, nil
 	case k.Wave == 0 && now.Email != "" && !access.SameAddress(now.Email, k.Address):
 		return "account " + k.Account + " has the address " + now.Email + " by now", nil
 	}
-	was, is := w.targets(before.Groups, before.Roles), w.targets(w.kept.of(now), rolesOf(now))
+	was, is := w.targets(before.Groups, before.Roles), w.targets(w.now.kept(now), rolesOf(now))
 	var changes []string
 	for _, target := range slices.Concat(was, is) {
 		had, has := slices.Contains(was, target), slices.Contains(is, target)
@@ -349,7 +296,7 @@ func (w *waveCheck) accountDiffers(ctx context.Context, k ledger.Link) (string, 
 // targets returns groups and roles as what plans call them.
 func (w *waveCheck) targets(groups, roles []string) (all []access.Entitlement) {
 	for _, id := range groups {
-		all = append(all, access.GroupEntitlement(w.kept.name(id)))
+		all = append(all, access.GroupEntitlement(w.now.name(id)))
 	}
 	for _, role := range roles {
 		if role == access.RoleOrgAdmin {
@@ -362,112 +309,11 @@ func (w *waveCheck) targets(groups, roles []string) (all []access.Entitlement) {
 }
 
 // ownChange reports whether a change since the preview is one that Castellan made itself, by a mapping, rule or grant.
-func (w *waveCheck) ownChange(ctx context.Context, account string, target access.Entitlement,
+func (w *waveCheck) ownChange(ctx context.Context, id string, target access.Entitlement,
 	action access.Action) (bool, error) {
-	last, err := w.Ledger.LastWrite(ctx, w.Org, account, target)
+	last, err := w.Ledger.LastWrite(ctx, w.Org, id, target)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil && last.Action == action && last.At.After(w.in.Since), err
-}
-
-// EndLinksInput ends a batch.
-type EndLinksInput struct {
-	LinkRunInput
-	State string `json:"state"` // of the batch
-	// LinesOnly: what was not written is not written any more; what became of the rest is found out before the end.
-	LinesOnly bool `json:"linesOnly,omitempty"`
-}
-
-// EndLinksResult is how a batch ended.
-type EndLinksResult struct {
-	Counts []messages.StateCount `json:"counts"`
-}
-
-// EndLinks closes a batch: its hold, the lines that were not written, its people whom nothing was tried for, and its
-// run. A repeat finds it closed.
-func (a *Activities) EndLinks(ctx context.Context, in EndLinksInput) (EndLinksResult, error) {
-	defer session.AutoHeartbeat(ctx)()
-	l := a.env.Ledger
-	if err := l.CloseHoldIn(ctx, in.Org, ledger.LaneOfBatch(in.Batch), "the batch has ended: "+in.State); err != nil {
-		return EndLinksResult{}, err
-	}
-	why := "the link batch ended before: " + in.State
-	left := ledger.Filter{States: []access.ChangeState{access.Held, access.Planned}, Limit: session.LinesAtOnce}
-	for more := true; more; {
-		lines, err := l.Lines(ctx, in.Org, in.Run, left)
-		if err != nil {
-			return EndLinksResult{}, err
-		}
-		for i := range lines {
-			lines[i].State, lines[i].Answer = access.Superseded, why
-			left.After = session.KeyOf(lines[i])
-		}
-		if err := l.UpdateLines(ctx, in.Org, in.Run, lines); err != nil {
-			return EndLinksResult{}, err
-		}
-		more = len(lines) == session.LinesAtOnce
-	}
-	if in.LinesOnly {
-		return EndLinksResult{}, nil
-	}
-	for more := true; more; {
-		pending, err := l.Links(ctx, in.Org, in.Batch, messages.LinkPending, ledger.Ref{}, session.LinesAtOnce)
-		if err != nil {
-			return EndLinksResult{}, err
-		}
-		for i := range pending {
-			pending[i].Outcome, pending[i].Detail = messages.LinkLeft, why
-		}
-		if err := l.SaveLinks(ctx, in.Org, in.Batch, in.Run, pending); err != nil {
-			return EndLinksResult{}, err
-		}
-		more = len(pending) == session.LinesAtOnce
-	}
-	if err := a.endLinkRun(ctx, in); err != nil {
-		return EndLinksResult{}, err
-	}
-	counts, err := a.linkCounts(ctx, in.LinkRunInput)
-	return EndLinksResult{counts}, err
-}
-
-// endLinkRun ends the run of a batch, unless its last wave has.
-func (a *Activities) endLinkRun(ctx context.Context, in EndLinksInput) error {
-	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)
-	if errors.Is(err, ledger.ErrNotFound) || err == nil && !run.Ended.IsZero() {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	run.State, run.Ended = messages.RunDone, a.env.Now()
-	if in.State != messages.LinkDone {
-		run.State = messages.RunStopped
-	}
-	return a.env.Ledger.EndRun(ctx, run)
-}
-
-// FindIdentitiesInput names people of a provision.
-type FindIdentitiesInput struct {
-	Org       string   `json:"org"`
-	Provision string   `json:"provision"`
-	People    []string `json:"people"` // as in messages.ProvisionNowInput
-}
-
-// FindIdentities returns the identities of people, as "source:key". Names that lead to nobody are refused.
-func (a *Activities) FindIdentities(ctx context.Context, in FindIdentitiesInput) (names []string, err error) {
-	defer session.AutoHeartbeat(ctx)()
-	s, err := a.env.OpenInForce(ctx, in.Org)
-	if err != nil {
-		return nil, err
-	}
-	p, err := s.OpenProvision(ctx, in.Provision)
-	if err != nil {
-		return nil, err
-	}
-	refs, err := (&linkPicker{Provisioner: p, in: PickLinksInput{People: in.People}}).named(ctx)
-	for _, r := range refs {
-		names = append(names, r.String())
-	}
-	return names, err
 }

@@ -44,7 +44,7 @@ func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Ve
 			return nil, err
 		}
 		if hold.People == 0 && !touchesHold {
-			return holdMessage(open), nil
+			return session.HoldMessage(open), nil
 		}
 		if _, err := s.Ledger.CopyHeld(ctx, s.Org, open.Run, in.Run, touched); err != nil {
 			return nil, err
@@ -76,7 +76,7 @@ func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Ve
 	} else if isOpen {
 		hold.Opened, hold.Changed = open.Opened, open.Changed
 	}
-	m := holdMessage(hold)
+	m := session.HoldMessage(hold)
 	m.Undo = in.Scope == messages.ScopeUndo
 	return m, s.Ledger.OpenHold(ctx, hold)
 }
@@ -125,7 +125,7 @@ func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.R
 	if s.rejected, err = s.firstPlanRejected(ctx, in.Policy, open); err != nil || s.rejected != nil {
 		return false, nil, err
 	}
-	return false, holdMessage(open), s.Ledger.OpenHold(ctx, open)
+	return false, session.HoldMessage(open), s.Ledger.OpenHold(ctx, open)
 }
 
 // mostDecisions is how many former holds are searched for the decision on a first plan.
@@ -254,22 +254,6 @@ func mergeRules(before, now []ledger.HoldRule) []ledger.HoldRule {
 	return merged
 }
 
-func holdMessage(h ledger.Hold) *messages.Hold {
-	m := &messages.Hold{
-		Plan: h.Plan, Run: h.Run, Adds: h.Adds, Removals: h.Removals, Adopts: h.Adopts, Updates: h.Updates,
-		People:  h.People,
-		Changed: h.Changed, Opened: h.Opened,
-	}
-	for i, r := range h.Rules {
-		if i == 10 {
-			m.Rules = append(m.Rules, fmt.Sprintf("and %d more", len(h.Rules)-i))
-			break
-		}
-		m.Rules = append(m.Rules, r.Rule+": "+r.Detail)
-	}
-	return m
-}
-
 // DecideInput is a person's decision on a held plan.
 type DecideInput struct {
 	Org      string `json:"org"`
@@ -341,7 +325,7 @@ func (a *Activities) Standing(ctx context.Context, in StandingInput) (StandingRe
 	}
 	of, err := a.env.Ledger.CurrentHoldIn(ctx, in.Org, ledger.LaneIdentity)
 	if err == nil {
-		result.Identity = holdMessage(of)
+		result.Identity = session.HoldMessage(of)
 		result.Identity.Provision, err = a.provisionOf(ctx, in.Org, of.Run)
 	}
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
@@ -358,7 +342,7 @@ func (a *Activities) Standing(ctx context.Context, in StandingInput) (StandingRe
 	if err != nil {
 		return StandingResult{}, err
 	}
-	result.Hold = holdMessage(hold)
+	result.Hold = session.HoldMessage(hold)
 	result.Hold.Undo = run.Scope == messages.ScopeUndo
 	return result, nil
 }
@@ -383,7 +367,7 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 		}
 		return DecideResult{}, err
 	}
-	result := DecideResult{Hold: *holdMessage(hold)}
+	result := DecideResult{Hold: *session.HoldMessage(hold)}
 	if lane != ledger.LaneAccess {
 		if result.Hold.Provision, err = a.provisionOf(ctx, in.Org, hold.Run); err != nil {
 			return result, err

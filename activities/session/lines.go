@@ -7,6 +7,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 )
 
 // WriteKey returns a change's key as JSON text, from which the next page continues.
@@ -67,4 +68,20 @@ func (s *Session) EachPage(ctx context.Context, run string, states []access.Chan
 			return err
 		}
 	}
+}
+
+// HoldMessage returns a hold as the status shows it, without its provision.
+func HoldMessage(h ledger.Hold) *messages.Hold {
+	m := &messages.Hold{
+		Plan: h.Plan, Run: h.Run, Adds: h.Adds, Removals: h.Removals, Adopts: h.Adopts, Updates: h.Updates,
+		People: h.People, Changed: h.Changed, Opened: h.Opened,
+	}
+	for i, r := range h.Rules {
+		if i == 10 {
+			m.Rules = append(m.Rules, fmt.Sprintf("and %d more", len(h.Rules)-i))
+			break
+		}
+		m.Rules = append(m.Rules, r.Rule+": "+r.Detail)
+	}
+	return m
 }
