@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http/httptest"
 	"slices"
@@ -62,6 +63,7 @@ type provisionedOrg struct {
 	mended    time.Time // since when it is not
 
 	records map[string]cloud.SCIMRecord // by id, as they were last seen
+	seen    int                         // changes of the simulator's history
 	of      map[string]*human           // by address, of now and of before
 
 	deactivations, approved, accepted, kills int
@@ -184,14 +186,25 @@ func (w *provisionedOrg) breakSource(random *rand.Rand) {
 	w.spoilt = one.name
 }
 
-// look checks every record since the last look.
+// look checks what became of every record and account since the last look.
 func (w *provisionedOrg) look(ctx context.Context, seed uint64) error {
+	changes, err := w.Simulator.History(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes[w.seen:] {
+		if c.What == cloud.WhatActive && !c.Holds {
+			w.judge(seed, c)
+		}
+	}
+	w.seen = len(changes)
 	directory, err := w.Simulator.Directory(ctx)
 	if err != nil {
 		return err
 	}
-	of := map[*human]string{}
+	of, gone := map[*human]string{}, maps.Clone(w.records)
 	for _, r := range directory.Records {
+		delete(gone, r.ID)
 		h := w.of[strings.ToLower(r.Email)]
 		if h == nil {
 			continue // the owner of the key
@@ -200,35 +213,34 @@ func (w *provisionedOrg) look(ctx context.Context, seed uint64) error {
 			w.doubled = append(w.doubled, fmt.Sprintf("seed %d: %s has the records %s and %s", seed, h.address, other, r.ID))
 		}
 		of[h] = r.ID
-		was, known := w.records[r.ID]
 		w.records[r.ID] = r
-		if known && was == r {
+		if r.AccountID == "" || h.account != "" && r.AccountID != h.account {
+			w.unlinked = append(w.unlinked, fmt.Sprintf("seed %d: %s had account %s, and its record has %q", seed, h.address,
+				h.account, r.AccountID))
 			continue
 		}
-		w.lookAt(seed, h, was, r)
+		h.account = r.AccountID
+	}
+	for id, r := range gone {
+		w.unlinked = append(w.unlinked, fmt.Sprintf("seed %d: the record of %s was deleted", seed, r.Email))
+		delete(w.records, id)
 	}
 	return nil
 }
 
-// lookAt checks what became of a record.
-func (w *provisionedOrg) lookAt(seed uint64, h *human, was, is cloud.SCIMRecord) {
-	switch {
-	case is.AccountID == "" || h.account != "" && is.AccountID != h.account:
-		w.unlinked = append(w.unlinked, fmt.Sprintf("seed %d: %s had account %s, and its record has %q", seed, h.address,
-			h.account, is.AccountID))
-	default:
-		h.account = is.AccountID
-	}
-	if is.Active || was.ID != "" && !was.Active {
+// judge holds one deactivation against what the source said, even if it was taken back.
+func (w *provisionedOrg) judge(seed uint64, c cloud.Change) {
+	w.deactivations++
+	h := w.of[strings.ToLower(c.Email)]
+	if h == nil {
+		w.wrongful = append(w.wrongful, fmt.Sprintf("seed %d: %s was deactivated, whom the source never had", seed, c.Email))
 		return
 	}
-	w.deactivations++
-	at, err := time.Parse(time.RFC3339, is.Modified)
-	if err != nil || slices.ContainsFunc(h.due, func(s span) bool {
-		return s.from.Before(at.Add(-reach)) && (s.until.IsZero() || s.until.After(at))
+	if slices.ContainsFunc(h.due, func(s span) bool {
+		return s.from.Before(c.At.Add(-reach)) && (s.until.IsZero() || s.until.After(c.At))
 	}) {
 		w.wrongful = append(w.wrongful, fmt.Sprintf("seed %d: %s was deactivated at %s, and was to be active in %s", seed,
-			h.address, is.Modified, h.due))
+			h.address, c.At.Format(time.RFC3339Nano), h.due))
 	}
 }
 

@@ -191,6 +191,7 @@ func (c *Cloud) setInactive(u *user, inactive bool, by actor) bool {
 	}
 	c.reseat(u)
 	c.record(event{action: action, actor: by, user: u})
+	c.note(u, WhatActive, !inactive, by)
 	return true
 }
 

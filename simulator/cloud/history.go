@@ -24,6 +24,7 @@ const (
 	WhatSiteAdmin = "role:site-admin"
 	WhatPresence  = "presence"  // in the directory, suspended or not
 	WhatDirectory = "directory" // in the directory and not suspended
+	WhatActive    = "active"    // the account is, whatever directory it is in
 )
 
 // note adds a change to the history.

@@ -63,3 +63,18 @@ func TestHistoryTellsWhoHeldWhatFromWhen(t *testing.T) {
 	}
 	require.Equal(t, map[bool]int{true: 6, false: 3}, changed, "the writes tell those that changed nothing")
 }
+
+// TestHistoryTellsDeactivations by a record, even those that were taken back.
+func TestHistoryTellsDeactivations(t *testing.T) {
+	s := start(t)
+	record := s.scimUser("bo")
+	for _, active := range []bool{false, true, true} { // a write without effect is no change
+		s.patch(record, set("active", active))
+	}
+	var got []line
+	for _, c := range s.c.History() {
+		require.Equal(t, s.account("bo"), c.Account)
+		got = append(got, line{what: c.What, holds: c.Holds, by: c.By, key: c.Key})
+	}
+	require.Equal(t, []line{{what: cloud.WhatActive, by: "SCIM"}, {what: cloud.WhatActive, holds: true, by: "SCIM"}}, got)
+}
