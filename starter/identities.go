@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -25,10 +26,7 @@ func (s *session) identities() *cobra.Command {
 			"them. People of sources that no provision uses are linked, or have no account, with the reason.\n" +
 			"For example: --state email-drift, --state 'no account', --source corp --limit 0 --format csv",
 		Args: func(c *cobra.Command, args []string) error {
-			if format != "" && format != "csv" {
-				return usageError(c, "--format is csv, or left out, not %q", format)
-			}
-			return argCount(0, 1)(c, args)
+			return errors.Join(csvOrNothing(c, format), argCount(0, 1)(c, args))
 		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if in.Org, err = s.resolveOrg(cmd.Context(), args...); err != nil {
@@ -69,18 +67,31 @@ func printPeople(w io.Writer, answer messages.ReportAnswer) {
 	}
 }
 
-// writePeople writes people as CSV lines for spreadsheets: no cell is evaluated as a formula.
+// writePeople writes people as CSV lines, without the counts.
 func writePeople(w io.Writer, people []messages.PersonState) error {
-	out := csv.NewWriter(w)
 	rows := [][]string{{"identity", "address", "state", "account", "record", "provision", "detail"}}
 	for _, p := range people {
-		row := []string{p.Identity, p.Address, p.State, p.Account, p.Record, p.Provision, p.Detail}
+		rows = append(rows, []string{p.Identity, p.Address, p.State, p.Account, p.Record, p.Provision, p.Detail})
+	}
+	return writeCSV(w, rows)
+}
+
+// writeCSV writes rows for spreadsheets: no cell is evaluated as a formula.
+func writeCSV(w io.Writer, rows [][]string) error {
+	for _, row := range rows {
 		for i := range row {
 			row[i] = display.Cell(row[i])
 		}
-		rows = append(rows, row)
 	}
-	return out.WriteAll(rows)
+	return csv.NewWriter(w).WriteAll(rows)
+}
+
+// csvOrNothing refuses other formats.
+func csvOrNothing(c *cobra.Command, format string) error {
+	if format != "" && format != "csv" {
+		return usageError(c, "--format is csv, or left out, not %q", format)
+	}
+	return nil
 }
 
 // printIdentities prints what a person is in identity sources.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -147,11 +149,14 @@ func printLink(w io.Writer, s messages.LinkState) {
 
 func (s *session) links() *cobra.Command {
 	in := messages.ReportInput{Kind: messages.ReportLinks}
+	var format string
 	c := &cobra.Command{
 		Use: "links [ORG] BATCH", Short: "List the people of a link batch, with what is kept, what is overwritten, and the outcome",
 		Long: "Lists the people of a batch, one per line, with the wave and the outcome: pending, linked, already-linked, not-linked (with\n" +
 			"the reason), left-out, or surprise. For example: links pilot --state surprise",
-		Args: argCount(1, 2),
+		Args: func(c *cobra.Command, args []string) error {
+			return errors.Join(csvOrNothing(c, format), argCount(1, 2)(c, args))
+		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			in.ID = args[len(args)-1]
 			if in.Org, err = s.resolveOrg(cmd.Context(), args[:len(args)-1]...); err != nil {
@@ -161,13 +166,36 @@ func (s *session) links() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if format == "csv" {
+				return writeCSV(s.out, linkRows(answer.Links))
+			}
 			return s.show(answer, func(w io.Writer) { printLinks(w, answer) })
 		},
 	}
 	c.Flags().StringVar(&in.State, "state", "", "only people with this outcome, for example surprise")
 	c.Flags().IntVar(&in.Limit, "limit", 200, "the most people to list; 0: all of them")
 	c.Flags().StringVar(&in.After, "after", "", "continue a list: the value of next in the previous answer")
+	c.Flags().StringVar(&format, "format", "", "csv: a table for spreadsheets, without the counts")
 	return c
+}
+
+// linkRows are a batch's people as a table with its head.
+func linkRows(links []messages.LinkPerson) [][]string {
+	rows := [][]string{{
+		"identity", "address", "account", "record", "wave", "outcome", "kept", "overwritten", "locked afterwards", "detail",
+	}}
+	for _, k := range links {
+		wave := ""
+		if k.Wave > 0 {
+			wave = strconv.Itoa(k.Wave)
+		}
+		rows = append(rows, []string{
+			k.Identity, k.Address, k.Account, k.Record, wave, k.Outcome,
+			strings.Join(slices.Concat(k.Before.Names, k.Before.Roles), ", "), strings.Join(k.Before.Overwrites, ", "),
+			strings.Join(k.Before.Locks, ", "), k.Detail,
+		})
+	}
+	return rows
 }
 
 func printLinks(w io.Writer, answer messages.ReportAnswer) {
@@ -175,17 +203,14 @@ func printLinks(w io.Writer, answer messages.ReportAnswer) {
 		display.Fprintf(w, "%s: %d %s\n", c.Of, c.Count, c.State)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nIDENTITY\tADDRESS\tACCOUNT\tRECORD\tWAVE\tOUTCOME\tKEPT\tOVERWRITTEN\tLOCKED AFTERWARDS\tDETAIL")
-	for _, k := range answer.Links {
-		wave := ""
-		if k.Wave > 0 {
-			wave = fmt.Sprint(k.Wave)
+	fmt.Fprintln(table)
+	for i, row := range linkRows(answer.Links) {
+		for j := range row {
+			if row[j] = display.Terminal(row[j]); i == 0 {
+				row[j] = strings.ToUpper(row[j])
+			}
 		}
-		kept := k.Before.Names
-		kept = append(kept[:len(kept):len(kept)], k.Before.Roles...)
-		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Identity, k.Address, k.Account, k.Record,
-			wave, k.Outcome, strings.Join(kept, ", "), strings.Join(k.Before.Overwrites, ", "),
-			strings.Join(k.Before.Locks, ", "), k.Detail)
+		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	_ = table.Flush()
 	if answer.Next != "" {
