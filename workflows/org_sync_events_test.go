@@ -142,6 +142,27 @@ func TestOrgSyncRemovalsOfAnEventAreLookedAtASecondTime(t *testing.T) {
 	require.True(t, l.runs[1].Progress.Settled)
 }
 
+// What is too recent to end stays so for a while: nobody is looked at without pause meanwhile, however little removals
+// settle.
+func TestOrgSyncLooksAfterTheSecondOneWait(t *testing.T) {
+	l := newLoop(t)
+	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
+		admitted := inForce(in, true)
+		admitted.Settings.Settle = 0
+		return admitted, nil
+	}
+	l.events = []watchEvent{touched(time.Minute, "c1", "x")}
+	l.examine = func(reconcile.ExamineInput) (result reconcile.JudgeResult, _ error) {
+		if l.env.Now().Before(begin.Add(2 * time.Minute)) {
+			result.Settling = []string{"x"}
+		}
+		return result, nil
+	}
+	l.start(time.Hour)
+	require.Len(t, l.examines, 14, "two at once, one every five seconds of the second minute")
+	require.NotEmpty(t, l.examines[13].First)
+}
+
 func TestOrgSyncTooManyTouchedPeopleMeanEverybody(t *testing.T) {
 	l := newLoop(t)
 	crowd := make([]string, 2001)

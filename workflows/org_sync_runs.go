@@ -307,7 +307,7 @@ func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, ho
 	waits := len(verdict.Settling) > 0 && how.key > 0
 	if len(verdict.Settling) > 0 {
 		s.scheduleSecondLook(messages.SecondLook{
-			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.Settings.Settle.Std()), First: in.Run, By: in.By,
+			People: verdict.Settling, Due: workflow.Now(ctx).Add(s.settle(ctx, how)), First: in.Run, By: in.By,
 			Key: how.key, Round: in.Round, Since: in.Since,
 		})
 	}
@@ -327,6 +327,17 @@ func (s *orgSync) lookAtFew(ctx workflow.Context, in messages.ReconcileInput, ho
 	}
 	s.writeFew(ctx, in, how.key, waits)
 	return verdict.Settling, true
+}
+
+// settle is how long people wait who seem to lose something. Whoever still does at the second look is held up by what
+// lags or is too recent: looking again at once would find the same.
+func (s *orgSync) settle(ctx workflow.Context, how lookOptions) time.Duration {
+	settle := s.Settings.Settle.Std()
+	if how.first != "" && settle < readLag &&
+		workflow.GetVersion(ctx, "third-looks-wait", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
+		return readLag
+	}
+	return settle
 }
 
 // recordVerdict records the guard's verdict on a few people's changes.
