@@ -93,7 +93,7 @@ contract: bin/gotestsum ## Check every request and simulated answer against the 
 N ?= 20
 GRANTS ?= 40
 campaign: bin/gotestsum bin/temporal ## Break things at random N times, lend GRANTS grants in each weather, check that all access is right (SEED=first)
-	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_GRANTS=$(GRANTS) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -p 1 -timeout 60m -run '^TestCampaign' ./e2e/...
+	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_GRANTS=$(GRANTS) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -p 2 -parallel 8 -timeout 3h -run '^TestCampaign' ./e2e/...
 
 bench-grants: bin/gotestsum bin/temporal ## Measure what N open grants cost (5000 take ten minutes and more)
 	@FORMAT=standard-verbose CASTELLAN_OPEN_GRANTS=$(N) scripts/test bench-grants -count=1 -timeout 90m -run '^TestManyOpenGrants$$' ./e2e/grants

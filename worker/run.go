@@ -51,7 +51,7 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 			MaxConcurrentActivityExecutionSize: atOnce, MaxConcurrentActivityTaskPollers: settings.Pollers,
 			DisableRegistrationAliasing: true, OnFatalError: fatal, WorkerStopTimeout: settings.DrainTimeout,
 			DisableWorkflowWorker: true, Interceptors: []interceptor.WorkerInterceptor{&session.Interrupt{},
-				&session.CurrentRuns{}},
+				&session.CurrentRuns{}, &session.LateHeartbeats{}},
 			// A watch learns from its heartbeats that it has to end: with the usual throttle, people would wait for
 			// half a minute. And a worker that stalls for a moment is not taken for dead.
 			MaxHeartbeatThrottleInterval: 500 * time.Millisecond,

@@ -180,7 +180,7 @@ func Eventually(ctx context.Context, within time.Duration, try func() error) err
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	// What comes soon is seen soon; what takes long is not slowed down by looking.
-	for pause := 25 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := try()
 		if err == nil || errors.Is(err, errEnded) {
 			return err
