@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -406,8 +407,11 @@ func TestReadAtALatency(t *testing.T) {
 		if paging := q.controls[ldap.ControlTypePaging].(*ldap.ControlPaging); len(paging.Cookie) == 0 {
 			found = fake.find(q)
 		}
-		<-time.After(latency)
+		answered, answer := time.After(latency), &heldBack{Conn: q.conn}
+		q.conn = answer
 		fake.send(q, found)
+		<-answered
+		_, _ = answer.held.WriteTo(answer.Conn)
 		return true
 	}
 	start := time.Now()
@@ -418,6 +422,14 @@ func TestReadAtALatency(t *testing.T) {
 	t.Logf("%d people in %s: %.2f of the latency of %d pages", count, took,
 		took.Seconds()/(latency.Seconds()*float64(fake.count())), fake.count())
 }
+
+// heldBack is a connection whose writer decides when the whole answer leaves.
+type heldBack struct {
+	net.Conn
+	held bytes.Buffer
+}
+
+func (h *heldBack) Write(some []byte) (int, error) { return h.held.Write(some) }
 
 func TestExplainBinds(t *testing.T) {
 	c := &conn{}
