@@ -23,10 +23,11 @@ type VerifyResult struct {
 }
 
 // VerifyRecords reads the records that the run wrote once more, compares them, and stores the states that their people
-// have now. Of those that were deactivated, it reads the accounts too. A repeat reads again.
+// have now. Of those that were deactivated or reactivated, it reads the accounts too. A repeat reads again.
 //
 // Calls: one for each record; where that were more than the pages of the directory, those, and one for each record that
-// they do not show; and one for up to a hundred accounts.
+// they do not show; one for up to a hundred accounts that were deactivated, one for ten that were reactivated, and one
+// for ten groups of each of these that can use no app.
 func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.env.Open(ctx, in.Org, in.Policy)
@@ -61,10 +62,11 @@ func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResu
 
 type verification struct {
 	*session.Provisioner
-	run     string
-	shown   map[string]bool // the records that were written, by id: whether the pages have shown them
-	leavers []leaver        // whose accounts are to be read
-	result  VerifyResult
+	run       string
+	shown     map[string]bool // the records that were written, by id: whether the pages have shown them
+	leavers   []linkedChange  // whose accounts are to be read
+	returners []linkedChange  // likewise
+	result    VerifyResult
 }
 
 // writtenRecord is a line that was done, and whose and which record it is about.
@@ -179,7 +181,11 @@ func (v *verification) compare(ctx context.Context, some []writtenRecord) error 
 			continue
 		}
 		if w.line.Action == access.Remove && record.Account != "" {
-			v.leavers = append(v.leavers, leaver{w.line, record.Account})
+			v.leavers = append(v.leavers, linkedChange{w.line, record.Account})
+			continue
+		}
+		if session.Reactivates(w.line) && record.Account != "" {
+			v.returners = append(v.returners, linkedChange{w.line, record.Account})
 			continue
 		}
 		v.result.Verified++

@@ -8,57 +8,117 @@ import (
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/account"
+	"github.com/castellan-io/castellan/atlassian/organization"
 )
 
-// leaver is a deactivated record that was read back, and the account that it is linked to.
-type leaver struct {
+// linkedChange is the change of a record that was read back, and the account that it is linked to.
+type linkedChange struct {
 	change  access.Change
 	account string
 }
 
-// accounts sees whether the accounts of deactivated records are deactivated: that is what counts, and only Atlassian's
-// answer about the account shows it. Those that are still active are unverified, and a finding names them.
+// accounts sees whether the accounts of deactivated records are deactivated, and whether those of reactivated ones can
+// be used: that is what counts, and only Atlassian's answer about the account shows it. The others are unverified, and
+// a finding names them.
 func (v *verification) accounts(ctx context.Context) error {
-	if len(v.leavers) == 0 {
-		return nil
-	}
-	var ids []string
-	for _, l := range v.leavers {
-		ids = append(ids, l.account)
-	}
-	people, err := v.ReadPeople(ctx, ids)
+	leavers, err := v.stillActive(ctx)
 	if err != nil {
 		return err
+	}
+	returners, err := v.withoutAccess(ctx)
+	if err != nil {
+		return err
+	}
+	findings := append(leavers, returners...)
+	v.result.Unverified += len(findings)
+	v.result.Findings, v.result.Reported = access.Summarize(findings, 20), len(findings)
+	return nil
+}
+
+// stillActive are the leavers whose accounts are not seen to be deactivated.
+func (v *verification) stillActive(ctx context.Context) (findings []access.Finding, err error) {
+	if len(v.leavers) == 0 {
+		return nil, nil
+	}
+	people, err := v.ReadPeople(ctx, accountsOf(v.leavers))
+	if err != nil {
+		return nil, err
 	}
 	status := map[string]string{}
 	for _, p := range people {
 		status[p.ID] = p.AccountStatus
 	}
-	var findings []access.Finding
 	var seen []access.Change
 	for _, l := range v.leavers {
 		if status[l.account] == "" {
 			if status[l.account], err = v.managedStatus(ctx, l.account); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		detail := ""
 		switch status[l.account] {
 		case account.StatusActive:
-			detail = "the record is deactivated, and the account is still active: look at it in admin.atlassian.com, and deactivate it there"
+			findings = append(findings, l.about(access.Finding{Rule: "account-active", Detail: "the record is deactivated, and " +
+				"the account is still active: look at it in admin.atlassian.com, and deactivate it there"}))
 		case notKnown:
-			detail = "the record is deactivated, and whether the account is cannot be read: the directory does not show it, and the organization's key may not read accounts; make a key without scopes"
+			findings = append(findings, l.about(access.Finding{Rule: "account-active", Detail: "the record is deactivated, and " +
+				"whether the account is cannot be read: the directory does not show it, and the organization's key may not " +
+				"read accounts; make a key without scopes"}))
 		default:
 			seen = append(seen, l.change)
-			continue
 		}
-		findings = append(findings, access.Finding{Rule: "account-active",
-			Subject: cmp.Or(l.change.Email, l.change.Person), Detail: detail})
 	}
 	v.result.Verified += len(seen)
-	v.result.Unverified += len(findings)
-	v.result.Findings, v.result.Reported = access.Summarize(findings, 20), len(findings)
-	return v.Ledger.Verified(ctx, v.Org, v.run, seen)
+	return findings, v.Ledger.Verified(ctx, v.Org, v.run, seen)
+}
+
+// withoutAccess are the returners to whom their groups open no app: at times Atlassian shows somebody who was
+// reactivated in all groups, and lets them use nothing (jira.atlassian.com/browse/ID-7848).
+func (v *verification) withoutAccess(ctx context.Context) (findings []access.Finding, err error) {
+	closed := map[string][]string{} // groups of people who can use no app, by account
+	for _, some := range session.Chunks(accountsOf(v.returners), session.MostAccountIDs) {
+		q := organization.UserQuery{AccountIDs: some, Limit: session.PageSize,
+			Expand: []string{organization.ExpandGroups, organization.ExpandProductAccess}}
+		err := v.EachPerson(ctx, "read what people who returned can use", q,
+			func(page []organization.User) (bool, error) {
+				for _, u := range page {
+					if u.ProductAccess != nil && len(u.ProductAccess) == 0 && u.MembershipStatus == "active" {
+						closed[u.AccountID] = u.GroupIDs
+					}
+				}
+				return true, nil
+			})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var seen []access.Change
+	for _, r := range v.returners {
+		opening, err := v.OpeningGroups(ctx, closed[r.account])
+		if err != nil {
+			return nil, err
+		}
+		if len(opening) == 0 {
+			seen = append(seen, r.change)
+			continue
+		}
+		findings = append(findings, r.about(access.Finding{Rule: "no-access", Detail: "the account is active again and in " +
+			opening[0] + ", and Atlassian opens no app to it: remove it from that group, and add it again"}))
+	}
+	v.result.Verified += len(seen)
+	return findings, v.Ledger.Verified(ctx, v.Org, v.run, seen)
+}
+
+// about makes a finding one about the change's person.
+func (l linkedChange) about(f access.Finding) access.Finding {
+	f.Subject = cmp.Or(l.change.Email, l.change.Person)
+	return f
+}
+
+func accountsOf(changes []linkedChange) (ids []string) {
+	for _, c := range changes {
+		ids = append(ids, c.account)
+	}
+	return ids
 }
 
 // notKnown stands for the status of an account that nobody may read.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/castellan-io/castellan/activities/internal/activitytest"
 	"github.com/castellan-io/castellan/activities/provisioning"
+	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 // TestVerifyRecordsReadsTheAccountsOfLeavers: a leaver is verified once the account is deactivated, wherever that
@@ -51,6 +52,60 @@ func TestVerifyRecordsReadsTheAccountsOfLeavers(t *testing.T) {
 			o.Send(http.MethodPost, "/_sim/people/ana@acme.example", map[string]any{"inactive": true})
 			seen = activitytest.Must[provisioning.VerifyResult](o.SimulatedOrg, o.Acts.Provisioning.VerifyRecords, in)
 			require.Equal(t, []int{1, 0}, []int{seen.Verified, seen.Unverified}, "once it is")
+		})
+	}
+}
+
+// TestVerifyRecordsSeesWhetherReturnersHaveAccess: somebody who is active again and in all groups may be able to use
+// nothing.
+func TestVerifyRecordsSeesWhetherReturnersHaveAccess(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		stuck bool
+		group string // they stay in it while they are away
+		says  string
+	}{
+		"stuck":                              {stuck: true, group: "jira-users-acme", says: "in jira-users-acme"},
+		"with access":                        {group: "jira-users-acme"},
+		"stuck, in groups that open nothing": {stuck: true, group: "builders"},
+		"in no group":                        {stuck: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := start(t, "")
+			o.Configure(func(s *cloud.Settings) { s.StuckReactivations = c.stuck })
+			ana := o.AccountID("ana") // the record renames them
+			members := func(method string) {
+				o.Send(method, "/_sim/groups/"+c.group+"/members", map[string]any{"people": []string{ana}})
+			}
+			o.staff["e1"] = identity{address: "ana@acme.example"}
+			o.inStep()
+			if c.group != "" {
+				members(http.MethodPost)
+			}
+			for _, disabled := range []bool{true, false} {
+				o.staff["e1"] = identity{address: "ana@acme.example", disabled: disabled}
+				o.read()
+				in, _ := o.run()
+				o.write(in, false)
+				verify := func() provisioning.VerifyResult {
+					return activitytest.Must[provisioning.VerifyResult](o.SimulatedOrg, o.Acts.Provisioning.VerifyRecords,
+						in)
+				}
+				seen := verify()
+				if disabled || c.says == "" {
+					require.Equal(t, []int{1, 0}, []int{seen.Verified, seen.Unverified})
+					require.Empty(t, seen.Findings)
+					continue
+				}
+				require.Equal(t, []int{0, 1, 1}, []int{seen.Verified, seen.Unverified, seen.Reported})
+				require.Contains(t, seen.Findings[0], "no-access ana@acme.example: ")
+				require.Contains(t, seen.Findings[0], c.says)
+				members(http.MethodDelete)
+				members(http.MethodPost)
+				seen = verify()
+				require.Equal(t, []int{1, 0}, []int{seen.Verified, seen.Unverified}, "once they can")
+			}
 		})
 	}
 }

@@ -29,7 +29,9 @@ type heartbeats struct {
 	details []any
 }
 
-func (h *heartbeats) RecordHeartbeat(_ context.Context, details ...any) { h.details = append(h.details, details...) }
+func (h *heartbeats) RecordHeartbeat(_ context.Context, details ...any) {
+	h.details = append(h.details, details...)
+}
 
 func TestShortActivitiesDoNotHeartbeat(t *testing.T) {
 	t.Parallel()

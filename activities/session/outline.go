@@ -183,6 +183,24 @@ func (s *Session) ReadGroups(ctx context.Context, q organization.GroupQuery) ([]
 	return groups, err
 }
 
+// OpeningGroups returns the names of those groups that give a role on some app, as far as the group search tells.
+//
+// Calls: one for ten groups.
+func (s *Session) OpeningGroups(ctx context.Context, ids []string) (names []string, err error) {
+	for _, some := range Chunks(ids, MostGroupIDs) {
+		q := organization.GroupQuery{GroupIDs: some, Limit: PageSize, Expand: []string{"counts.resources"}}
+		if err := s.eachGroup(ctx, q, func(g organization.Group) {
+			if g.Resources > 0 {
+				names = append(names, g.Name)
+			}
+		}); err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
 // eachGroup visits all results of a group search.
 func (s *Session) eachGroup(ctx context.Context, q organization.GroupQuery, visit func(organization.Group)) error {
 	what := "read the groups of organization " + s.Org

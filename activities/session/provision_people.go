@@ -423,6 +423,11 @@ func (p *Provisioner) Line(c Candidate, d identity.Decision) (line access.Change
 // activeAttribute is the attribute by which a record is active or not. The policy never sets it by itself.
 const activeAttribute = "active"
 
+// Reactivates reports whether a change makes a record active again.
+func Reactivates(c access.Change) bool {
+	return slices.ContainsFunc(c.Edits, func(e access.Edit) bool { return e.Attribute == activeAttribute && e.To == "true" })
+}
+
 // IdentityAttribute stands in a plan for whose record it is, where that changes. It is no attribute of the record:
 // nothing of it is written to Atlassian.
 const IdentityAttribute = "identity"

@@ -11,6 +11,7 @@ import (
 	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/identity"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 // TestRecordsOfExternalPeopleAreNotWritten: not by a full run, not when they change in the source, and not when they
@@ -119,6 +120,39 @@ func TestAnAddressChangesByConsent(t *testing.T) {
 	require.Equal(t, before.ID, record.ID)
 	require.Equal(t, moved, record.UserName)
 	require.Equal(t, []string{after.Name}, o.members(tools))
+}
+
+// TestAReturnerWithOtherGroups: whoever comes back to another department has its groups, not those of before, and can
+// use its app, though Atlassian opens nothing to people who are reactivated. It is told of those whose groups are not
+// Castellan's: they can use nothing.
+func TestAReturnerWithOtherGroups(t *testing.T) {
+	t.Parallel()
+	const jira, confluence = "jira-users-acme", "confluence-users-acme"
+	o := start(t, crew())
+	suite.Set(t, o.Stack, map[string]any{"stuckReactivations": true})
+	o.Groups["engineers"], o.Groups["sellers"] = []string{"e-p00", "e-p01"}, []string{"e-p03"}
+	o.Export()
+	o.provisioned(map[string]any{"mappings": append(slices.Clone(engineers),
+		map[string]any{"name": "sellers", "from": []string{"hr:sellers"}, "to": []string{"default:jira/acme/user"}})})
+	o.become(tools, "p00", "p01")
+	o.become(jira, "p03")
+	moved, byHand := o.Staff["e-p00"].Email, o.Staff["e-p02"].Email
+	require.NoError(t, o.Simulator.Invite(t.Context(), confluence, "p02"))
+
+	o.Change(leaves, "e-p00", "e-p02")
+	o.Export()
+	o.personAt(moved, deactivated)
+	o.personAt(byHand, deactivated)
+	o.become(tools, "p01")
+
+	o.Change(returns, "e-p00", "e-p02")
+	o.Groups["engineers"], o.Groups["sellers"] = []string{"e-p01"}, []string{"e-p00", "e-p03"}
+	o.Export()
+	o.become(jira, "p00", "p03")
+	o.personAt(moved, func(p cloud.StatePerson) bool { return !p.Inactive && !p.Stuck })
+	o.become(tools, "p01")
+	o.notices("no-access " + byHand)
+	require.True(t, o.personAt(byHand, activated).Stuck)
 }
 
 // TestAReturnerHasTheSameRecord: somebody who was disabled and comes back has the record and the account of before, and
