@@ -222,12 +222,16 @@ func TestWhatWasWrittenCanBeAsked(t *testing.T) {
 			change(person(6), access.Add, "x")
 		adopted, kept := change(person(7), access.Adopt, "dev"), change(person(8), access.Add, "dev")
 		role.Target, role.GroupID = access.OrgAdmin, ""
-		plan(t, l, "r1", add, early, late, found, tried, role, adopted, kept)
+		record, also := change(person(9), access.Update, "x"), change(person(6), access.Update, "x")
+		record.Target, record.GroupID = access.RecordTarget("staff"), ""
+		also.Target, also.GroupID = record.Target, ""
+		plan(t, l, "r1", add, early, late, found, tried, role, adopted, kept, record, also)
 		for _, c := range []access.Change{
 			answer(add, access.Done, "", noon), answer(early, access.Done, "", noon.Add(-time.Hour)),
 			answer(late, access.Done, "", noon),
 			answer(found, access.Already, "", noon), answer(role, access.Done, "", noon),
-			answer(adopted, access.Done, "", noon),
+			answer(adopted, access.Done, "", noon), answer(record, access.Done, "", noon),
+			answer(also, access.Done, "", noon.Add(time.Second)),
 		} {
 			begin(t, l, c, c.At)
 			require.NoError(t, l.EndChange(t.Context(), org, "r1", c))
@@ -243,7 +247,7 @@ func TestWhatWasWrittenCanBeAsked(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, map[string]bool{late.Person: true}, gone)
 		for c, want := range map[*access.Change]access.Action{&add: access.Add, &early: "", &late: access.Remove,
-			&found: "", &tried: access.Add, &role: access.Add, &kept: ""} {
+			&found: "", &tried: access.Add, &role: access.Add, &kept: "", &record: ""} {
 			wrote, err := l.WroteSince(t.Context(), org, c.Person, c.GroupID, noon)
 			require.NoError(t, err)
 			require.Equal(t, want, wrote, c.Label())
@@ -253,7 +257,22 @@ func TestWhatWasWrittenCanBeAsked(t *testing.T) {
 		require.Equal(t, []string{person(2).ID, person(3).ID}, people)
 		people, err = l.ChangedPeople(t.Context(), org, "r1", person(3).ID, 0)
 		require.NoError(t, err)
-		require.Equal(t, []string{person(6).ID}, people)
+		require.Equal(t, []string{person(6).ID, person(9).ID}, people)
+
+		unverified := func(since time.Time, limit int) (people []string) {
+			changes, err := l.Unverified(t.Context(), org, record.Target, since, limit)
+			require.NoError(t, err)
+			for _, c := range changes {
+				require.Equal(t, "r1", c.Run)
+				people = append(people, c.Person)
+			}
+			return people
+		}
+		require.Equal(t, []string{also.Person, record.Person}, unverified(noon, 2))
+		require.Equal(t, []string{also.Person}, unverified(noon, 1))
+		require.Equal(t, []string{also.Person}, unverified(noon.Add(time.Second), 2))
+		require.NoError(t, l.Verified(t.Context(), org, "r1", []access.Change{also}))
+		require.Equal(t, []string{record.Person}, unverified(noon, 2))
 	})
 }
 

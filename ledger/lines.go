@@ -200,6 +200,32 @@ func rank(action access.Action) int {
 
 const changeColumns = `person, target, action, group_id, email, state, reasons, sources, loses, held_by, edits, answer, verified, settling, at`
 
+// UnverifiedChange is a change of a run.
+type UnverifiedChange struct {
+	Run string
+	access.Change
+}
+
+// Unverified returns changes of a target that were made at t or later and that no read has shown since, the latest
+// first, at most limit.
+func (l *Ledger) Unverified(ctx context.Context, org string, target access.Entitlement, t time.Time, limit int) (
+	[]UnverifiedChange, error) {
+	changes, err := collect(ctx, l.reads, func(row scanner) (c UnverifiedChange, err error) {
+		c.Change, err = scanChange(after{row, &c.Run})
+		return c, err
+	}, `SELECT run, `+changeColumns+` FROM lines WHERE org = ? AND target = ? AND at >= ? AND state = 'done' AND verified = 0
+		ORDER BY at DESC, run DESC, person LIMIT ?`, org, string(target), instant(t), limit)
+	return changes, reading(err, "the unverified changes of "+string(target), org)
+}
+
+// after is a row with a column before those that are asked for.
+type after struct {
+	row   scanner
+	first *string
+}
+
+func (a after) Scan(dest ...any) error { return a.row.Scan(append([]any{a.first}, dest...)...) }
+
 const selectChange = `SELECT ` + changeColumns + ` FROM lines`
 
 func scanChange(row scanner) (c access.Change, err error) {

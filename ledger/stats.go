@@ -80,14 +80,18 @@ func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Ent
 }
 
 // WroteSince returns what Castellan wrote last, or may have written, to this person's membership in the group at t or
-// later; "" if nothing: an event about it is then Castellan's own echo. A role has no group ID: use "".
+// later; "" if nothing: an event about it is then Castellan's own echo. A role has no group ID: use "". Changes of the
+// person's records do not count.
 func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t time.Time) (access.Action, error) {
-	last, err := first(ctx, l.reads, scanChange, selectChange+` WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
-		AND group_id = ? AND (state <> 'already' OR attempts > 1) ORDER BY at DESC LIMIT 1`, org, person, instant(t), groupID)
-	if errors.Is(err, ErrNotFound) {
-		return "", nil
+	const several = 10 // a person has a record in each of some directories
+	last, err := collect(ctx, l.reads, scanChange, selectChange+` WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
+		AND group_id = ? AND (state <> 'already' OR attempts > 1) ORDER BY at DESC LIMIT ?`, org, person, instant(t), groupID, several)
+	for _, c := range last {
+		if access.RecordOf(c.Target) == "" {
+			return c.Action, nil
+		}
 	}
-	return last.Action, reading(err, "the writes for "+person, org)
+	return "", reading(err, "the writes for "+person, org)
 }
 
 // MadeElsewhere returns another run that made the same change at t or later; "" if none did.

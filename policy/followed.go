@@ -25,6 +25,9 @@ func (b *Bound) Follows(action access.Action, target access.Entitlement, groupID
 	return groupID != "" && (asks.AnyGroup || b.asked[groupID])
 }
 
+// FollowsFacts reports whether anything that is known of a person may alter what the policy gives them.
+func (b *Bound) FollowsFacts() bool { return len(b.rules) > 0 }
+
 // Watches reports whether what happens to a group, whoever makes it, may alter what the policy says or what Castellan
 // made: one that a mapping takes from, a target, one that a rule asks for, synced or not; any, where a rule looks at
 // the whole list.

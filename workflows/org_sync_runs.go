@@ -157,6 +157,7 @@ func (s *orgSync) recordRun(ctx workflow.Context, sum messages.RunSummary, err e
 	}
 	if sum.Provision != "" {
 		s.recordProvision(ctx, sum)
+		s.followChanges(sum)
 		return
 	}
 	s.ruleWake = true

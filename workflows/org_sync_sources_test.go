@@ -233,6 +233,25 @@ func TestOrgSyncFinishesAProvision(t *testing.T) {
 	}
 }
 
+// TestOrgSyncFollowsAProvision: people whose records were written are decided again, if that may alter what they hold.
+func TestOrgSyncFollowsAProvision(t *testing.T) {
+	for due, want := range map[int]int{0: 0, 1: 1} {
+		l := newSourceLoop(t, wasRead())
+		l.run = func(_ workflow.Context, in messages.ReconcileInput) (messages.RunSummary, error) {
+			sum := ended(in)
+			if sum.Provision = in.Scope.Provision; sum.Provision != "" {
+				sum.Due = due
+			}
+			return sum, nil
+		}
+		l.start(10 * time.Minute)
+		require.Len(t, l.examines, want)
+		for _, in := range l.examines {
+			require.Len(t, in.After, 1)
+		}
+	}
+}
+
 // TestOrgSyncRemembersWhatASourceTold: each watch begins after the last change that the loop was told of, even if a
 // read failed in between; and a problem does not hide that a read is suspect.
 func TestOrgSyncRemembersWhatASourceTold(t *testing.T) {

@@ -36,7 +36,8 @@ type JudgeResult struct {
 }
 
 // JudgeRecords has the guard judge the lines of a run, and opens, replaces or closes the hold of the identities' lane.
-// A repeat judges again with the same result.
+// A repeat judges again with the same result. Accounts that were not as they should be when they were read back are
+// asked about again, until they are.
 func (a *Activities) JudgeRecords(ctx context.Context, in JudgeInput) (JudgeResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.env.Open(ctx, in.Org, in.Policy)
@@ -271,6 +272,13 @@ func (j *judgement) note(ctx context.Context) error {
 			findings = append(findings, access.Finding{Rule: n.About[0], Subject: "provision " + j.Spec.Name,
 				Detail: fmt.Sprintf("%d people: %s", j.notes[n], identity.Finding(n.About[0]).Explain())})
 		}
+	}
+	if !j.in.Preview {
+		unverified, err := j.stillUnverified(ctx)
+		if err != nil {
+			return err
+		}
+		findings = append(findings, unverified...)
 	}
 	j.result.Findings, j.result.Reported = access.Summarize(findings, 20), len(findings)
 	if j.in.Partial || j.in.Preview {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
@@ -122,6 +123,47 @@ func TestProvisioningDeactivatesLeavers(t *testing.T) {
 	require.Equal(t, "locked", o.states()["e1"])
 	o.write(in, false)
 	require.True(t, o.active("ana@acme.example"))
+}
+
+// TestProvisioningHasPeopleDecidedAgain: those who are active again, since they may hold what mappings give, and those
+// of whom anything changed where rules may ask for it. No event tells of these writes: they are Castellan's own.
+func TestProvisioningHasPeopleDecidedAgain(t *testing.T) {
+	t.Parallel()
+	const rules = `
+rules:
+  - {name: it, when: 'department == "IT"', give: ["group:builders"]}`
+	ana := identity{address: "ana@acme.example"}
+	away := identity{address: ana.address, disabled: true}
+	moved := identity{address: ana.address, more: map[string]any{"name": "Ana B."}}
+	for name, c := range map[string]struct {
+		more string
+		then []identity
+		want int
+	}{
+		"left":                {"", []identity{away}, 0},
+		"came back":           {"", []identity{away, ana}, 1},
+		"changed":             {"", []identity{moved}, 0},
+		"left, with rules":    {rules, []identity{away}, 1},
+		"changed, with rules": {rules, []identity{moved}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := start(t, c.more)
+			o.staff["e1"] = ana
+			o.inStep()
+			var in provisioning.RunInput
+			for _, now := range c.then {
+				o.staff["e1"] = now
+				o.read()
+				in, _ = o.run()
+				require.Len(t, o.write(in, false), 1)
+			}
+			sum := o.Finish(in.RunInput, messages.ScopeProvision)
+			require.Equal(t, c.want, sum.Due)
+			_, verdict, _ := o.FollowUp(in.RunInput, o.Clock())
+			require.Equal(t, c.want, verdict.Counts.People)
+		})
+	}
 }
 
 func (o *provisioned) active(address string) bool {

@@ -53,9 +53,11 @@ func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResu
 		return VerifyResult{}, session.WrapSCIMError("read back records of SCIM directory "+p.Spec.Directory.ID, err)
 	}
 	v.result = VerifyResult{}
-	if err = v.eachLines(ctx, v.compare); err == nil {
-		err = v.accounts(ctx)
+	if err = v.eachLines(ctx, v.compare); err != nil {
+		return v.result, err
 	}
+	findings, err := v.accounts(ctx)
+	v.result.Findings, v.result.Reported = access.Summarize(findings, 20), len(findings)
 	v.result.Calls = s.CallsMade()
 	return v.result, err
 }
@@ -180,12 +182,7 @@ func (v *verification) compare(ctx context.Context, some []writtenRecord) error 
 			v.result.Unverified++
 			continue
 		}
-		if w.line.Action == access.Remove && record.Account != "" {
-			v.leavers = append(v.leavers, linkedChange{w.line, record.Account})
-			continue
-		}
-		if session.Reactivates(w.line) && record.Account != "" {
-			v.returners = append(v.returners, linkedChange{w.line, record.Account})
+		if v.asksAccount(w.line, record.Account) {
 			continue
 		}
 		v.result.Verified++

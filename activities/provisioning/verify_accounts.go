@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/account"
 	"github.com/castellan-io/castellan/atlassian/organization"
+	"github.com/castellan-io/castellan/ledger"
 )
 
 // linkedChange is the change of a record that was read back, and the account that it is linked to.
@@ -17,22 +19,89 @@ type linkedChange struct {
 	account string
 }
 
+// asksAccount notes a change that only the account can prove.
+func (v *verification) asksAccount(c access.Change, account string) bool {
+	switch {
+	case account == "":
+		return false
+	case c.Action == access.Remove:
+		v.leavers = append(v.leavers, linkedChange{c, account})
+	case session.Reactivates(c):
+		v.returners = append(v.returners, linkedChange{c, account})
+	default:
+		return false
+	}
+	return true
+}
+
+// The bounds of what is asked about again.
+const (
+	askedFor  = 30 * 24 * time.Hour // since the write
+	mostAsked = 50
+)
+
+// stillUnverified asks again about accounts that earlier runs' leavers and returners have, and that were not as they
+// should be when they were read back. Whatever was written since about somebody counts in place of it.
+//
+// Calls: as for the accounts in VerifyRecords.
+func (j *judgement) stillUnverified(ctx context.Context) (findings []access.Finding, err error) {
+	changes, err := j.Ledger.Unverified(ctx, j.Org, access.RecordTarget(j.Spec.Name), j.Now().Add(-askedFor), mostAsked)
+	if err != nil || len(changes) == 0 {
+		return nil, err
+	}
+	active, err := j.activeRecords(ctx, changes)
+	if err != nil {
+		return nil, err
+	}
+	runs, seen := map[string]*verification{}, map[string]bool{}
+	for _, c := range changes {
+		is, known := active[c.Person]
+		if decidedSince := is == (c.Action == access.Remove); seen[c.Person] || !known || decidedSince {
+			continue
+		}
+		v := runs[c.Run]
+		if v == nil {
+			v = &verification{Provisioner: j.Provisioner, run: c.Run}
+			runs[c.Run] = v
+		}
+		seen[c.Person] = v.asksAccount(c.Change, c.Person)
+	}
+	for _, run := range session.SortedKeys(runs) {
+		some, err := runs[run].accounts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, some...)
+	}
+	return findings, nil
+}
+
+// activeRecords reports whether the records of the changes' people are active now, by account.
+func (j *judgement) activeRecords(ctx context.Context, changes []ledger.UnverifiedChange) (map[string]bool, error) {
+	var accounts []string
+	for _, c := range changes {
+		accounts = append(accounts, c.Person)
+	}
+	records, err := j.Ledger.FindRecords(ctx, j.Org, j.Spec.Directory.ID, ledger.RecordQuery{Accounts: accounts})
+	active := map[string]bool{}
+	for _, r := range records {
+		active[r.Account] = r.Active
+	}
+	return active, err
+}
+
 // accounts sees whether the accounts of deactivated records are deactivated, and whether those of reactivated ones can
 // be used: that is what counts, and only Atlassian's answer about the account shows it. The others are unverified, and
 // a finding names them.
-func (v *verification) accounts(ctx context.Context) error {
+func (v *verification) accounts(ctx context.Context) ([]access.Finding, error) {
 	leavers, err := v.stillActive(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	returners, err := v.withoutAccess(ctx)
-	if err != nil {
-		return err
-	}
 	findings := append(leavers, returners...)
 	v.result.Unverified += len(findings)
-	v.result.Findings, v.result.Reported = access.Summarize(findings, 20), len(findings)
-	return nil
+	return findings, err
 }
 
 // stillActive are the leavers whose accounts are not seen to be deactivated.

@@ -34,6 +34,9 @@ func (a *Activities) followed(ctx context.Context, in FinishInput, sum messages.
 	if err != nil {
 		return 0, err
 	}
+	if in.Scope == messages.ScopeProvision || sum.Provision != "" {
+		return s.followedRecords(ctx, in.Run)
+	}
 	b, err := s.BoundOf(ctx, in.Run)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return 0, nil
@@ -50,6 +53,16 @@ func (a *Activities) followed(ctx context.Context, in FinishInput, sum messages.
 	return n, nil
 }
 
+// followedRecords is followed for a run of records, which has no outline of its own.
+func (s *task) followedRecords(ctx context.Context, run string) (int, error) {
+	outline, known, err := s.LatestOutline(ctx)
+	if err != nil || !known {
+		return 0, err
+	}
+	people, err := s.changedBy(ctx, s.Bind(run, outline), []string{run})
+	return len(people), err
+}
+
 // changedBy returns the people for whom these runs changed facts that the policy uses, each once.
 func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([]string, error) {
 	people := map[string]bool{}
@@ -61,7 +74,7 @@ func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([
 				return nil, err
 			}
 			for _, c := range lines {
-				if b.Follows(c.Action, c.Target, c.GroupID) {
+				if follows(b, c) {
 					people[c.Person] = true
 				}
 			}
@@ -72,6 +85,18 @@ func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([
 		}
 	}
 	return session.SortedKeys(people), nil
+}
+
+// follows reports whether a change may alter what the policy gives its person. Whoever has become active again may hold
+// what mappings give; who has no account yet is decided when they arrive.
+func follows(b *policy.Bound, c access.Change) bool {
+	switch {
+	case access.RecordOf(c.Target) == "":
+		return b.Follows(c.Action, c.Target, c.GroupID)
+	case c.Action == access.Add, slices.Contains(c.Sources, c.Person): // named by their identity
+		return false
+	}
+	return session.Reactivates(c) || b.FollowsFacts()
 }
 
 // turnsOfCircle is how often a change of one person and target may be reversed before that counts as a circle:
