@@ -203,14 +203,14 @@ func printLinks(w io.Writer, answer messages.ReportAnswer) {
 		display.Fprintf(w, "%s: %d %s\n", c.Of, c.Count, c.State)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table)
+	display.Fprintln(table, "")
 	for i, row := range linkRows(answer.Links) {
 		for j := range row {
 			if row[j] = display.Terminal(row[j]); i == 0 {
 				row[j] = strings.ToUpper(row[j])
 			}
 		}
-		fmt.Fprintln(table, strings.Join(row, "\t"))
+		display.Fprintf(table, "%s\n", display.Safe(strings.Join(row, "\t")))
 	}
 	_ = table.Flush()
 	if answer.Next != "" {

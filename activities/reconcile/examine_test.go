@@ -274,6 +274,31 @@ func TestAPartialRunKeepsWhatOthersHold(t *testing.T) {
 	require.Equal(t, 1, last.Removals, "who no longer needs it is taken out of the hold")
 }
 
+// A look at a few people may hold something while everybody is being read: the full run goes on, and takes it over.
+func TestAFullRunTakesOverWhatALaterLookHolds(t *testing.T) {
+	t.Parallel()
+	o := activitytest.NewInStep(t)
+	o.Admit("guard: {adopt: auto, run: {removals: 0}, source: {share: 100%}}")
+	o.Leave("eng", "carol", "dan")
+	full := o.NewRun()
+	o.Sweep(full)
+	look := o.NewRun()
+	held := o.Examine(look, "", o.AccountID("carol"), o.AccountID("dan")).Hold
+	require.Equal(t, 2, held.Removals)
+	hold := o.Judge(full).Hold
+	require.NotNil(t, hold)
+	require.Equal(t, held.Plan, hold.Plan)
+	require.Equal(t, held.Rules, hold.Rules)
+	o.Finish(full, messages.ScopeFull)
+
+	o.Join("eng", "carol")
+	_, verdict := o.SweepAndJudge()
+	require.Equal(t, 1, verdict.Hold.Removals)
+	o.Join("eng", "dan")
+	_, verdict = o.SweepAndJudge()
+	require.Nil(t, verdict.Hold)
+}
+
 // What the guard stopped together is not taken person by person, by events or by looks that somebody asks for.
 func TestExamineLeavesHeldWhatIsHeld(t *testing.T) {
 	t.Parallel()

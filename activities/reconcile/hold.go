@@ -33,27 +33,24 @@ func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Ve
 		return nil, err
 	}
 	isOpen := err == nil
+	if full && isOpen && open.Run > in.Run {
+		if err := s.takeOverHeld(ctx, open.Run, in.Run); err != nil {
+			return nil, err
+		}
+	}
 	hold, err := s.describeHold(ctx, in.Run)
 	if err != nil {
 		return nil, err
 	}
 	hold.Rules = holdRules(verdicts)
+	if full && isOpen && open.Run > in.Run && hold.People > 0 {
+		hold.Rules = mergeRules(open.Rules, hold.Rules)
+	}
 	if !full && isOpen && open.Run != in.Run {
-		touchesHold, err := s.anyHeld(ctx, open.Run, touched)
-		if err != nil {
-			return nil, err
+		var changed bool
+		if hold, changed, err = s.joinHold(ctx, open, hold, touched); err != nil || !changed {
+			return session.HoldMessage(open), err
 		}
-		if hold.People == 0 && !touchesHold {
-			return session.HoldMessage(open), nil
-		}
-		if _, err := s.Ledger.CopyHeld(ctx, s.Org, open.Run, in.Run, touched); err != nil {
-			return nil, err
-		}
-		rules := mergeRules(open.Rules, hold.Rules)
-		if hold, err = s.describeHold(ctx, in.Run); err != nil {
-			return nil, err
-		}
-		hold.Rules = rules
 	}
 	if hold.People == 0 {
 		if isOpen && (full || open.Run != in.Run) {
@@ -79,6 +76,41 @@ func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Ve
 	m := session.HoldMessage(hold)
 	m.Undo = in.Scope == messages.ScopeUndo
 	return m, s.Ledger.OpenHold(ctx, hold)
+}
+
+// joinHold adds what the open hold has of others to what a partial run holds of the people it looked at; false: it
+// holds nothing, and the open hold has nothing of them.
+func (s *task) joinHold(ctx context.Context, open, hold ledger.Hold, touched []string) (ledger.Hold, bool, error) {
+	touchesHold, err := s.anyHeld(ctx, open.Run, touched)
+	if err != nil || hold.People == 0 && !touchesHold {
+		return hold, false, err
+	}
+	if _, err := s.Ledger.CopyHeld(ctx, s.Org, open.Run, hold.Run, touched); err != nil {
+		return hold, false, err
+	}
+	joined, err := s.describeHold(ctx, hold.Run)
+	joined.Rules = mergeRules(open.Rules, hold.Rules)
+	return joined, true, err
+}
+
+// takeOverHeld holds what a later look at a few people holds, whose lines in this run that look superseded: a full run
+// goes on meanwhile, and replaces the hold as a whole.
+func (s *task) takeOverHeld(ctx context.Context, from, run string) error {
+	var taken []access.Change
+	err := s.EachLine(ctx, run, []access.ChangeState{access.Superseded}, func(c access.Change) error {
+		is, err := s.Ledger.Line(ctx, s.Org, from, c.Person, c.Target)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil
+		}
+		if err == nil && is.State == access.Held && is.Action == c.Action && is.GroupID == c.GroupID {
+			taken = append(taken, is)
+		}
+		return err
+	})
+	if err != nil || len(taken) == 0 {
+		return err
+	}
+	return s.Ledger.UpdateLines(ctx, s.Org, run, taken)
 }
 
 // stayHeld keeps held, in the plan of a few people, what already waits for a decision: a hold is one decision on all
