@@ -23,7 +23,7 @@ type Session struct {
 	*session.Session
 }
 
-// writer is the only one in the product.
+// writer is the only one of the organization in the product; record.go has that of SCIM directories.
 func (s *Session) writer() organization.Writer { return organization.NewWriter(s.API) }
 
 func (a *Activities) open(ctx context.Context, org, hash string) (*Session, error) {
