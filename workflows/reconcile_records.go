@@ -87,7 +87,7 @@ func (r *reconciliation) judgeRecords(ctx workflow.Context) error {
 	calls, people := r.Run.Counts.Calls, r.Run.Counts.People
 	r.Run.Counts, r.Run.Plan, r.Run.Hold = verdict.Counts, verdict.Plan, verdict.Hold
 	r.Run.Findings, r.Run.Reported = verdict.Findings, verdict.Reported
-	r.Run.Counts.Calls, r.Run.Counts.People = calls, people
+	r.Run.Counts.Calls, r.Run.Counts.People = calls+verdict.Counts.Calls, people
 	r.Since = workflow.Now(ctx)
 	if r.Phase = phaseRemove; verdict.Open == 0 {
 		r.Phase = ""

@@ -37,7 +37,9 @@ type JudgeResult struct {
 
 // JudgeRecords has the guard judge the lines of a run, and opens, replaces or closes the hold of the identities' lane.
 // A repeat judges again with the same result. Accounts that were not as they should be when they were read back are
-// asked about again, until they are.
+// asked about again, until they are; that nobody answers keeps nothing from being judged.
+//
+// Calls: for such accounts alone, as in VerifyRecords.
 func (a *Activities) JudgeRecords(ctx context.Context, in JudgeInput) (JudgeResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.env.Open(ctx, in.Org, in.Policy)
@@ -275,10 +277,15 @@ func (j *judgement) note(ctx context.Context) error {
 	}
 	if !j.in.Preview {
 		unverified, err := j.stillUnverified(ctx)
-		if err != nil {
+		if ctx.Err() != nil {
 			return err
 		}
+		if err != nil {
+			activity.GetLogger(ctx).Warn("accounts that were not as they should be could not be read again",
+				"provision", j.Spec.Name, "error", err)
+		}
 		findings = append(findings, unverified...)
+		j.result.Counts.Calls = j.CallsMade()
 	}
 	j.result.Findings, j.result.Reported = access.Summarize(findings, 20), len(findings)
 	if j.in.Partial || j.in.Preview {

@@ -69,7 +69,7 @@ func (j *judgement) stillUnverified(ctx context.Context) (findings []access.Find
 	for _, run := range session.SortedKeys(runs) {
 		some, err := runs[run].accounts(ctx)
 		if err != nil {
-			return nil, err
+			return findings, err
 		}
 		findings = append(findings, some...)
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
@@ -97,8 +99,14 @@ func TestVerifyRecordsSeesWhetherReturnersHaveAccess(t *testing.T) {
 				require.Equal(t, []int{0, 1, 1}, []int{seen.Verified, seen.Unverified, seen.Reported})
 				require.Contains(t, seen.Findings[0], "no-access ana@acme.example: ")
 				require.Contains(t, seen.Findings[0], c.says)
-				_, verdict := o.run("hr:e1")
+				later, verdict := o.run("hr:e1")
 				require.Equal(t, seen.Findings, verdict.Findings, "until it is mended")
+				require.Equal(t, 2, verdict.Counts.Calls)
+				o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1,
+					Params: cloud.FaultParams{Status: http.StatusServiceUnavailable}})
+				verdict = activitytest.Must[provisioning.JudgeResult](o.SimulatedOrg, o.Acts.Provisioning.JudgeRecords,
+					provisioning.JudgeInput{RunInput: later, Partial: true})
+				require.Empty(t, verdict.Findings, "nobody answers, and the guard judges all the same")
 				members(http.MethodDelete)
 				members(http.MethodPost)
 				_, verdict = o.run()

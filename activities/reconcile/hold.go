@@ -33,8 +33,9 @@ func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Ve
 		return nil, err
 	}
 	isOpen := err == nil
+	tookOver := false
 	if full && isOpen && open.Run > in.Run {
-		if err := s.takeOverHeld(ctx, open.Run, in.Run); err != nil {
+		if tookOver, err = s.takeOverHeld(ctx, open.Run, in.Run); err != nil {
 			return nil, err
 		}
 	}
@@ -43,7 +44,7 @@ func (s *task) settleHold(ctx context.Context, in JudgeInput, verdicts []plan.Ve
 		return nil, err
 	}
 	hold.Rules = holdRules(verdicts)
-	if full && isOpen && open.Run > in.Run && hold.People > 0 {
+	if tookOver {
 		hold.Rules = mergeRules(open.Rules, hold.Rules)
 	}
 	if !full && isOpen && open.Run != in.Run {
@@ -94,8 +95,8 @@ func (s *task) joinHold(ctx context.Context, open, hold ledger.Hold, touched []s
 }
 
 // takeOverHeld holds what a later look at a few people holds, whose lines in this run that look superseded: a full run
-// goes on meanwhile, and replaces the hold as a whole.
-func (s *task) takeOverHeld(ctx context.Context, from, run string) error {
+// goes on meanwhile, and replaces the hold as a whole. It reports whether there are any.
+func (s *task) takeOverHeld(ctx context.Context, from, run string) (bool, error) {
 	var taken []access.Change
 	err := s.EachLine(ctx, run, []access.ChangeState{access.Superseded}, func(c access.Change) error {
 		is, err := s.Ledger.Line(ctx, s.Org, from, c.Person, c.Target)
@@ -108,9 +109,9 @@ func (s *task) takeOverHeld(ctx context.Context, from, run string) error {
 		return err
 	})
 	if err != nil || len(taken) == 0 {
-		return err
+		return false, err
 	}
-	return s.Ledger.UpdateLines(ctx, s.Org, run, taken)
+	return true, s.Ledger.UpdateLines(ctx, s.Org, run, taken)
 }
 
 // stayHeld keeps held, in the plan of a few people, what already waits for a decision: a hold is one decision on all
