@@ -18,6 +18,7 @@ type Last struct {
 	Defaults map[access.Entitlement][]string `json:"defaults,omitempty"` // Bound.Defaults
 	Granted  []access.Entitlement            `json:"granted,omitempty"`  // targets of grants that are not over and done
 	Domains  []string                        `json:"domains,omitempty"`  // Bound.Domains
+	Groups   []GroupLink                     `json:"groups,omitempty"`   // groups that follow those of sources
 }
 
 // Bind resolves a policy against the organization's groups. Globs match source groups only. A target that cannot be
@@ -30,12 +31,13 @@ func Bind(p *Policy, o access.Outline) (*Bound, []access.Finding) { return BindS
 // BindSince is Bind after a good run. Starred targets of source groups that are gone stay managed. So do groups that
 // are no longer default for a role the policy names, but only owned memberships are removed from them.
 func BindSince(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding) {
-	w := newBinder(p, o)
+	w := newBinder(p, o, last)
 	for _, g := range w.sources {
 		w.bindSource(g)
 	}
 	w.bindLiterals()
 	w.keepFormerSources(last.Sources)
+	w.bindGroups()
 	w.bindGrants()
 	w.keepFormerGrants(last.Granted)
 	w.bindRules()
@@ -70,8 +72,12 @@ type binder struct {
 	boundSoFar []ruleInProgress              // the rules
 	asked      map[string]bool               // groups that rules' conditions ask for, by id
 	missing    map[string]*missingGroup      // target groups that do not exist, by folded name
-	modes      map[*Target]modeBy            // what the first entry that gives a target says of removals
-	findings   map[[2]string]access.Finding  // by rule and subject
+	syncs      groupSyncs
+	pairs      []GroupPair
+	gone       []goneGroup
+	following  map[string]source            // source groups that groups to be created follow, by folded entitlement
+	modes      map[*Target]modeBy           // what the first entry that gives a target says of removals
+	findings   map[[2]string]access.Finding // by rule and subject
 
 	filling bool                            // the target at hand is a starred one, filled in
 	literal map[string]bool                 // folded entitlements that the policy names in full
@@ -104,7 +110,7 @@ type missingGroup struct {
 	create bool
 }
 
-func newBinder(p *Policy, o access.Outline) *binder {
+func newBinder(p *Policy, o access.Outline, last Last) *binder {
 	w := &binder{
 		policy: p, outline: o, declared: namesOfSources(p),
 		ofSources: map[string][]access.Group{}, hidden: map[string]bool{},
@@ -113,8 +119,10 @@ func newBinder(p *Policy, o access.Outline) *binder {
 		covered: map[string]bool{}, statements: map[string][]pendingStatement{}, missing: map[string]*missingGroup{},
 		asked: map[string]bool{},
 		modes: map[*Target]modeBy{}, findings: map[[2]string]access.Finding{},
-		literal: map[string]bool{}, fills: map[string][]access.Entitlement{}, served: map[access.Entitlement]bool{},
+		following: map[string]source{},
+		literal:   map[string]bool{}, fills: map[string][]access.Entitlement{}, served: map[access.Entitlement]bool{},
 	}
+	w.syncs = newGroupSyncs(p, w.declared, last.Groups)
 	for i := range p.Mappings {
 		w.routes = append(w.routes, newRoute(&p.Mappings[i], w.declared))
 	}
@@ -248,8 +256,13 @@ func (w *binder) bound() *Bound {
 		targetByGroup: map[string]int{}, orgAdmin: -1,
 		named: map[string][]int{}, synced: map[string]string{}, names: map[string]string{}, there: map[string]bool{},
 		sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults, declared: w.declared, hidden: w.hidden,
+		pairOf: map[string][]int{},
 	}
+	b.syncs, b.pairs, b.following = w.syncs, w.pairs, w.following
 	index := w.orderTargets(b)
+	for _, g := range w.gone {
+		b.gone = append(b.gone, GoneGroup{g.name, index[g.target]})
+	}
 	w.nameTargets(b, index)
 	for id, gifts := range w.statements {
 		for _, g := range gifts {
@@ -328,6 +341,9 @@ func (w *binder) indexOutline(b *Bound) {
 		b.sites[site.Resource] = site
 	}
 	b.groups = slices.Sorted(maps.Keys(w.byID))
+	for n, p := range b.pairs {
+		b.pairOf[p.Source], b.pairOf[p.Group] = append(b.pairOf[p.Source], n), append(b.pairOf[p.Group], n)
+	}
 }
 
 // nameDefaults resolves every default role to its managed groups, also those that no entry names: floors, conditions
@@ -390,7 +406,7 @@ func BindComing(p *Policy, o access.Outline, last Last) (*Bound, []access.Findin
 	ids := map[string]bool{}
 	o.Groups = slices.Clone(o.Groups)
 	for _, name := range b.Create {
-		id := "to be created: " + name // no group of Atlassian's has such an id
+		id := comingGroup + name
 		ids[id] = true
 		o.Groups = append(o.Groups, access.Group{ID: id, Name: name, Modifiable: true})
 	}
@@ -398,6 +414,6 @@ func BindComing(p *Policy, o access.Outline, last Last) (*Bound, []access.Findin
 	for i := range coming.Targets {
 		coming.Targets[i].Coming = ids[coming.Targets[i].GroupID]
 	}
-	coming.Create = b.Create
+	coming.Create, coming.following = b.Create, b.following
 	return coming, findings
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -170,20 +171,25 @@ func byGroupName(a, b access.Group) int {
 
 // writable reports whether the key may change the group's members, and adds a finding if not.
 func (w *binder) writable(g access.Group) bool {
-	subject := string(access.GroupEntitlement(g.Name))
+	rule, why := w.unfit(g)
+	if rule != "" {
+		w.find(rule, string(access.GroupEntitlement(g.Name)), true, "%s", why)
+	}
+	return rule == ""
+}
+
+// unfit returns the rule by which the group cannot be a target, and why; empty if it can.
+func (w *binder) unfit(g access.Group) (rule, why string) {
 	switch same := len(w.byName[access.Fold(g.Name)]); {
 	case same > 1:
-		w.find("target-ambiguous", subject, true, "%d groups have this name; delete all but one", same)
+		return "target-ambiguous", fmt.Sprintf("%d groups have this name; delete all but one", same)
 	case g.Synced:
-		w.find("target-synced", subject, true,
-			"an identity provider owns the group, so Atlassian refuses other writes; name one of Atlassian's own groups")
+		return "target-synced",
+			"an identity provider owns the group, so Atlassian refuses other writes; name one of Atlassian's own groups"
 	case !g.Modifiable:
-		w.find("target-locked", subject, true,
-			"Atlassian does not allow changes to the group's members; name another group")
-	default:
-		return true
+		return "target-locked", "Atlassian does not allow changes to the group's members; name another group"
 	}
-	return false
+	return "", ""
 }
 
 // manage makes a target of a group or role, once.

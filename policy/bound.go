@@ -40,6 +40,11 @@ type Bound struct {
 	synced        map[string]string      // names of all source groups that the read showed, by id
 	opens         map[string][]string
 	defaults      map[access.Entitlement][]string
+	syncs         groupSyncs
+	pairs         []GroupPair
+	pairOf        map[string][]int // pairs by the id of either group
+	gone          []GoneGroup
+	following     map[string]source         // source groups that groups to be created follow, by folded entitlement
 	sourcesKnown  func(source string) error // see condition.Facts
 }
 
@@ -257,6 +262,7 @@ func (b *Bound) FedBySource(source string) []int {
 			fed = append(fed, b.couldBe(to)...)
 		}
 	}
+	fed = append(fed, b.followingSource(source)...)
 	for i := range b.rules {
 		r := &b.rules[i]
 		n := r.condition.Needs
@@ -306,8 +312,8 @@ func (b *Bound) AlwaysStays(account string) bool {
 // External reports whether somebody is from outside; nil if that is not known.
 func (b *Bound) External(p access.Person) *bool { return b.domains.external(p) }
 
-// Gives lists what mappings give the members of a source group of this name, stars filled in, whether or not the group
-// or its targets are there.
+// Gives lists what mappings and groups give the members of a source group of this name, stars filled in, whether or not
+// the group or its targets are there.
 func (b *Bound) Gives(name string) []access.Entitlement {
 	var all []access.Entitlement
 	ready := b.declared.ready(name)
@@ -316,7 +322,7 @@ func (b *Bound) Gives(name string) []access.Entitlement {
 			all = append(all, f.full)
 		}
 	}
-	return all
+	return append(all, b.syncs.gives(name, b.GroupName)...)
 }
 
 // asks reports whether the rule's conditions ask for a group of this name.

@@ -209,7 +209,7 @@ func TestParseRefuses(t *testing.T) {
 		"two documents": {minimal + "---\nversion: 1\n", "acme.yaml:8:1: a second document"},
 		"a list":        {"- 1\n", "acme.yaml:1:1: a list does not belong here; write keys and values"},
 		"unknown key": {minimal + "gaurd: {}\n",
-			"acme.yaml:8:1: gaurd: unknown key; the keys here are dryRun, governance, grants, guard"},
+			"acme.yaml:8:1: gaurd: unknown key; the keys here are dryRun, governance, grants, groups, guard"},
 		"nested unknown key": {minimal + "guard:\n  run: {removal: 1}\n",
 			"acme.yaml:9:9: guard.run.removal: unknown key"},
 		"duplicate key": {minimal + "dryRun: true\ndryRun: true\n", "acme.yaml:9:1: dryRun: the key stands twice"},

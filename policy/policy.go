@@ -20,7 +20,8 @@ type Policy struct {
 	// identity providers that are read, and the SCIM directories whose records follow them
 	Sources    []provision.Source    `json:"sources,omitempty"`
 	Provision  []provision.Provision `json:"provision,omitempty"`
-	Mappings   []Mapping             `json:"mappings,omitempty"` // none: it only provisions
+	Groups     []provision.GroupSync `json:"groups,omitempty"`   // groups at Atlassian that follow groups of sources
+	Mappings   []Mapping             `json:"mappings,omitempty"` // none: it only provisions, or has groups follow those of sources
 	Guard      Guard                 `json:"guard"`
 	Protected  []Protected           `json:"protected,omitempty"`
 	Grants     []Grantable           `json:"grants,omitempty"`

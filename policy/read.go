@@ -9,17 +9,63 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/policy/condition"
 	"github.com/castellan-io/castellan/policy/internal/form"
 	"github.com/castellan-io/castellan/policy/internal/strictyaml"
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
+// Parse reads a policy file in YAML or JSON, strictly, and applies the defaults. The error is of type Errors and holds
+// every problem found, each with its place; name is the file's name in it. A key's value is never repeated in an error.
+func Parse(name string, data []byte) (*Policy, error) { return parse(name, data, MaxFile) }
+
+// ParseWritten is Parse for a policy as Policy.Canonical wrote it: with its defaults it is larger than the file was.
+func ParseWritten(name string, data []byte) (*Policy, error) { return parse(name, data, 8*MaxFile) }
+
+func parse(name string, data []byte, most int) (*Policy, error) {
+	if len(data) > most {
+		return nil, Errors{{File: name,
+			Message: fmt.Sprintf("the file has %d bytes; a policy file has at most %d", len(data), most)}}
+	}
+	file, root, err := strictyaml.Open(name, data, "policy")
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{Reader: file, conditions: map[string]*condition.Condition{}}
+	p := r.policy(root)
+	r.check(p)
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	p.conditions = r.conditions
+	return p, nil
+}
+
+// Problem is one mistake in a file: where it stands and what to do about it.
+type Problem = strictyaml.Problem
+
+// Errors is every problem of a file, in the order of the file.
+type Errors = strictyaml.Errors
+
+// reader reads a policy file.
+type reader struct {
+	*strictyaml.Reader
+	entries    int                             // entries of mapping lists read so far
+	conditions map[string]*condition.Condition // compiled so far, by text
+	words      int                             // characters of all conditions so far
+	loops      int                             // conditions that go through lists so far
+	patterns   int                             // steps of regular expressions so far
+	mentions   []mention                       // of identity sources in conditions
+}
+
 // policy reads the file's top level.
 func (r *reader) policy(n *yaml.Node) *Policy {
 	p := &Policy{Guard: DefaultGuard(), Sync: DefaultSync()}
 	required := []string{"version", "organization", "mappings"}
-	if slices.ContainsFunc(n.Content, func(key *yaml.Node) bool { return key.Value == "provision" }) {
-		required = required[:2] // an organization may only provision
+	if slices.ContainsFunc(n.Content, func(key *yaml.Node) bool {
+		return key.Value == "provision" || key.Value == "groups"
+	}) {
+		required = required[:2] // an organization may only provision, or have groups that follow those of sources
 	}
 	r.Object(n, "", strictyaml.Fields{
 		"version":      r.Number(&p.Version, 1, 1),
@@ -29,7 +75,8 @@ func (r *reader) policy(n *yaml.Node) *Policy {
 		"mappings": r.List(MaxMappings, func(n *yaml.Node, path string) {
 			p.Mappings = append(p.Mappings, r.mapping(n, path))
 		}),
-		"guard": r.guard(&p.Guard),
+		"groups": provision.ReadGroupSyncs(r.Reader, &p.Groups, r.counted),
+		"guard":  r.guard(&p.Guard),
 		"protected": r.List(maxList, func(n *yaml.Node, path string) {
 			p.Protected = append(p.Protected, r.protected(n, path))
 		}),
@@ -203,6 +250,7 @@ func stars(e access.Entitlement) int { return strings.Count(e.Group(), "*") }
 func (r *reader) check(p *Policy) {
 	provision.Check(r.Reader, p.Sources, p.Provision)
 	r.checkNames(p)
+	provision.CheckGroupSyncs(r.Reader, p.Groups, p.Sources, p.Provision, mappingNames(p))
 	r.checkStars(p)
 	r.checkModes(p)
 	r.checkProtected(p)
@@ -210,6 +258,13 @@ func (r *reader) check(p *Policy) {
 	r.checkRules(p)
 	r.checkReviews(p)
 	r.checkMentions(p)
+}
+
+func mappingNames(p *Policy) (names []string) {
+	for _, m := range p.Mappings {
+		names = append(names, m.Name)
+	}
+	return names
 }
 
 // checkNames refuses two mappings of one name: reasons are told by it.
