@@ -15,6 +15,8 @@ const (
 	ReasonGrant   ReasonKind = "grant"
 	ReasonReview  ReasonKind = "review"
 	ReasonUndo    ReasonKind = "undo" // the change undoes one of an earlier run
+	// ReasonConflict: a person accepted the difference between a group and that of an identity source
+	ReasonConflict ReasonKind = "conflict"
 	// ReasonIdentity: what the identity sources say of somebody, by a provision of the policy
 	ReasonIdentity ReasonKind = "identity"
 )
@@ -161,6 +163,13 @@ type Holding struct {
 	// Taken is set where the event feed reports that somebody else removed the membership of a holding that still lasts
 	// here. If the membership is seen again later, somebody else gave it.
 	Taken *OutOfBandRemoval `json:"taken,omitempty"`
+}
+
+// AcceptedMembership is a person's membership in a group at Atlassian that somebody else made, and that a person decided
+// to have follow the identity source's group: without a reason, it is removed like one of Castellan's own.
+type AcceptedMembership struct {
+	GroupID  string `json:"groupId"`
+	Conflict string `json:"conflict"` // hash of the difference that was accepted
 }
 
 // OutOfBandRemoval is when somebody else removed a membership, and the event feed's name for that.

@@ -112,7 +112,13 @@ type Group struct {
 
 // SourceGroupID returns the id of a group that is read from an identity source, by the group's immutable key there. No
 // group of Atlassian's has such an id.
-func SourceGroupID(source, key string) string { return "source:" + source + ":" + key }
+func SourceGroupID(source, key string) string { return sourceGroup + source + ":" + key }
+
+// SourceGroupRef returns the source and the key that SourceGroupID made an id of.
+func SourceGroupRef(id string) (source, key string) {
+	source, key, _ = strings.Cut(strings.TrimPrefix(id, sourceGroup), ":")
+	return source, key
+}
 
 // RoleAssignment is one role that a group gives on one resource.
 type RoleAssignment struct {

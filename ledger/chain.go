@@ -36,6 +36,9 @@ const (
 	EntryIdentityBound  = "identity-bound"  // which account, or which record of a directory, an identity is from now on
 	EntrySourceAccepted = "source-accepted" // what a suspect read of a source showed was accepted
 
+	EntryGroupLinked   = "group-linked"   // a group at Atlassian follows one of a source from now on, or no longer
+	EntryGroupConflict = "group-conflict" // a difference between the two was accepted or rejected
+
 	EntryRows = "rows" // how rows of the ledger are after this transaction; see recorded.go
 
 	EntryGrantRequested = "grant-requested"

@@ -23,6 +23,8 @@ type PersonState struct {
 	Marks      []access.RuleMatch // since when the conditions of rules have held
 	Rulings    []access.Ruling    // of reviews, that may affect the person
 	Suspension *access.Suspension // Castellan's own, while it lasts
+	// Accepted are memberships of somebody else's making that a person decided to have follow an identity source.
+	Accepted []access.AcceptedMembership
 }
 
 // States returns the state of each of the people, in a bounded number of queries per 500 of them. Recent is of all runs
@@ -51,6 +53,7 @@ type stateReader struct {
 func (r *stateReader) read(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		r.holdings, r.recent, r.grants, r.removals, r.marks, r.rulings, r.suspensions, r.rejections,
+		r.accepted,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -148,25 +151,28 @@ func recentWrites(org string, people []string, since time.Time) (string, []any) 
 
 // Page is what a sweep decided about one page of people.
 type Page struct {
-	Key        string // unique in the run
-	People     []access.Person
-	Changes    []access.Change         // the plan lines of these people
-	Open       []access.Holding        // that began or whose reasons or ownership changed; a zero From means now
-	Close      []access.Holding        // holdings that ended; a zero Until means now
-	Ended      []access.Holding        // that somebody else removed and gave again; each has its end
-	Lift       []access.Change         // rejections to delete, because nothing asks for these changes any more
-	Mark       []access.RuleMatch      // rules that began to apply
-	Unmark     []access.RuleMatch      // rules that no longer apply
-	Unsuspend  []string                // people whose suspension somebody else ended
-	Due        map[string]time.Time    // when people have to be decided again because of time; zero: unknown
-	Seen       map[string]int          // members of source groups on this page, by group id
-	Notes      Notes                   // other numbers to sum up over all pages
-	Shown      []string                // people on the page, including those who could not be decided
-	Unseen     []access.MissingHolding // in the ledger, not shown, and settled by no line
-	Calls      int                     // to Atlassian for this page
-	Foreign    int
-	Suppressed int
-	Observe    bool // preview or dry run: holdings and rejections stay as they are
+	Key       string // unique in the run
+	People    []access.Person
+	Changes   []access.Change         // the plan lines of these people
+	Open      []access.Holding        // that began or whose reasons or ownership changed; a zero From means now
+	Close     []access.Holding        // holdings that ended; a zero Until means now
+	Ended     []access.Holding        // that somebody else removed and gave again; each has its end
+	Lift      []access.Change         // rejections to delete, because nothing asks for these changes any more
+	Mark      []access.RuleMatch      // rules that began to apply
+	Unmark    []access.RuleMatch      // rules that no longer apply
+	Unsuspend []string                // people whose suspension somebody else ended
+	Due       map[string]time.Time    // when people have to be decided again because of time; zero: unknown
+	Seen      map[string]int          // members of source groups on this page, by group id
+	Notes     Notes                   // other numbers to sum up over all pages
+	Shown     []string                // people on the page, including those who could not be decided
+	Unseen    []access.MissingHolding // in the ledger, not shown, and settled by no line
+	// Differences are where people are in a group of a source and not in its counterpart at Atlassian, or the other way
+	// round; nil: nobody looked.
+	Differences []GroupDifference
+	Calls       int // to Atlassian for this page
+	Foreign     int
+	Suppressed  int
+	Observe     bool // preview or dry run: holdings and rejections stay as they are
 }
 
 // SavePage records a page of a run's sweep: people that changed, all plan lines of the page's people in place of those
@@ -201,6 +207,11 @@ func (l *Ledger) SavePage(ctx context.Context, org, run string, p Page, at time.
 				return err
 			}
 			if err := w.saveDue(ctx, p.Due); err != nil {
+				return err
+			}
+		}
+		if p.Differences != nil {
+			if err := w.saveDifferences(ctx, run, p.Key, p.Differences); err != nil {
 				return err
 			}
 		}

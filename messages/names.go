@@ -56,6 +56,9 @@ const (
 
 	AcceptSource = "accept-source"
 	ProvisionNow = "provision-now"
+
+	AcceptConflict = "accept-conflict"
+	RejectConflict = "reject-conflict"
 )
 
 // What OrgSync, by request, and TemporaryGrant accept in the same way; and Revoke.

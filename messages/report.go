@@ -24,6 +24,7 @@ const (
 	ReportEvidence   = "evidence"      // the evidence of one review that has ended
 	ReportIdentities = "identities"    // the people of identity sources, with their accounts, records and states
 	ReportLinks      = "links"         // the people of a batch of links, and what became of them
+	ReportConflicts  = "conflicts"     // groups of identity sources that differ from those at Atlassian
 	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and compare the tables with it
 )
 
@@ -51,7 +52,8 @@ type ReportInput struct {
 	Source    string          `json:"source,omitempty"`
 	State     string          `json:"state,omitempty"`
 	Policy    json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
-	// findings: which report, by default the newest; review, evidence: which review; links: which batch
+	// findings: which report, by default the newest; review, evidence: which review; links: which batch; conflicts: the
+	// group whose people are listed
 	ID       string `json:"id,omitempty"`
 	Campaign string `json:"campaign,omitempty"` // reviews: only of this one
 	By       string `json:"by,omitempty"`       // review: only the items of this reviewer
@@ -85,7 +87,10 @@ type ReportAnswer struct {
 	People   []PersonState    `json:"people,omitempty"`
 	States   []PeopleCount    `json:"states,omitempty"` // with the first page of people
 	Links    []LinkPerson     `json:"links,omitempty"`
-	Next     string           `json:"next,omitempty"` // pass as after for more
+	// Conflicts are all of them, or those of one group; Conflicted are the people of the latter.
+	Conflicts  []GroupConflict  `json:"conflicts,omitempty"`
+	Conflicted []ConflictPerson `json:"conflicted,omitempty"`
+	Next       string           `json:"next,omitempty"` // pass as after for more
 }
 
 // Why explains what one person holds.

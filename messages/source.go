@@ -63,6 +63,42 @@ type AcceptSourceInput struct {
 	Note  string `json:"note,omitempty"`
 }
 
+// ConflictInput is the body of accept-conflict and reject-conflict: a decision about exactly one difference between a
+// group of an identity source and its counterpart at Atlassian.
+type ConflictInput struct {
+	Conflict string `json:"conflict"` // hash of the difference: sha256:…
+	By       string `json:"by"`
+	Note     string `json:"note,omitempty"`
+}
+
+// GroupConflict is a difference between a group of an identity source and its counterpart at Atlassian.
+type GroupConflict struct {
+	Group   string   `json:"group"`           // at Atlassian
+	GroupID string   `json:"groupId"`         // at Atlassian
+	Source  string   `json:"source"`          // the source's group: corp:Dev users
+	Key     string   `json:"key"`             // of the source's group
+	Entry   string   `json:"entry,omitempty"` // of the policy's groups; empty: the two only have the same name
+	Missing int      `json:"missing"`         // people of the source's group who are not in it
+	Extra   int      `json:"extra"`           // people who are in it and not in the source's group
+	Opens   []string `json:"opens,omitempty"` // the apps on sites that membership opens
+	// Follows: the group follows the source's already, and somebody else added the extra people.
+	Follows  bool      `json:"follows,omitempty"`
+	Conflict string    `json:"conflict"`           // the hash to accept or reject
+	Decision string    `json:"decision,omitempty"` // accepted or rejected; empty: open
+	Fit      bool      `json:"fit"`                // whether it can be accepted
+	By       string    `json:"by,omitempty"`
+	Note     string    `json:"note,omitempty"`
+	Decided  time.Time `json:"decided,omitzero"`
+	Since    time.Time `json:"since"` // when exactly this difference was found first
+}
+
+// ConflictPerson is a person in one of two groups and not in the other.
+type ConflictPerson struct {
+	Account string `json:"account"` // account id
+	Email   string `json:"email,omitempty"`
+	Missing bool   `json:"missing,omitempty"` // in the source's group, not at Atlassian; otherwise the other way round
+}
+
 // ProvisionSetting is what the loop needs to know about a provision of the policy.
 type ProvisionSetting struct {
 	Name string   `json:"name"`

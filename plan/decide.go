@@ -21,6 +21,8 @@ type State struct {
 	// ListsCut treats the person's lists of groups and roles as truncated: what follows nevertheless does not depend on
 	// their not being in a group.
 	ListsCut bool
+	// Accepted are memberships of somebody else's making that are removed like Castellan's own.
+	Accepted []access.AcceptedMembership
 	Would    bool            // treat observing rules as enforced
 	Fresh    map[string]bool // keys of enforced rules without consent: see policy.Known
 }
@@ -31,13 +33,15 @@ const grantGrace = time.Minute
 // Decision is what follows for one person. The changes are planned, sorted by target. A holding in Close has its end
 // set; close those before opening the ones in Open. Additions open no holding here: their write does.
 type Decision struct {
-	Changes    []access.Change
-	Open       []access.Holding
-	Close      []access.Holding
-	Ended      []access.Holding // removed and added again by somebody else, by the event feed: with their ends set
-	Foreign    int              // memberships that nothing explains and that somebody else made
-	Suppressed int              // changes not planned, because a person rejected them before
-	Lift       []access.Change  // rejections that no longer apply: the decision does not ask for the change
+	Changes []access.Change
+	Open    []access.Holding
+	Close   []access.Holding
+	Ended   []access.Holding // removed and added again by somebody else, by the event feed: with their ends set
+	Foreign int              // memberships that nothing explains and that somebody else made
+	// Unexplained are the targets of those that stay.
+	Unexplained []access.Entitlement
+	Suppressed  int             // changes not planned, because a person rejected them before
+	Lift        []access.Change // rejections that no longer apply: the decision does not ask for the change
 
 	Rules     []policy.RuleAnswer // rules that hold, wait, or cannot be answered
 	Mark      []access.RuleMatch  // rules that began to hold
@@ -75,7 +79,7 @@ type Conflict struct {
 // until the removal is written.
 func Decide(b *policy.Bound, p access.Person, s State, run string, at time.Time) Decision {
 	d := decider{bound: b, person: p, run: run, at: at, grants: s.Grants, would: s.Would, suspension: s.Suspension,
-		listsCut: s.ListsCut}
+		listsCut: s.ListsCut, accepted: s.Accepted}
 	if p.IsApp() {
 		return d.Decision
 	}
@@ -107,6 +111,7 @@ type decider struct {
 	would      bool
 	listsCut   bool
 	suspension *access.Suspension
+	accepted   []access.AcceptedMembership
 }
 
 // line is what is known about the person and one target.
@@ -332,11 +337,27 @@ func (d *decider) release(l *line, target *policy.Target) {
 		d.Foreign++
 	}
 	var reasons []access.Reason
-	if l.held && (mode == policy.RemoveAll || mode == policy.RemoveOwned && owned) {
+	switch accepted := d.acceptedReasons(target); {
+	case l.held && !owned && accepted != nil && mode != policy.RemoveNever:
+		d.change(access.Remove, target, accepted)
+	case l.held && (mode == policy.RemoveAll || mode == policy.RemoveOwned && owned):
 		reasons = lastReasons(l.holding)
 		d.change(access.Remove, target, reasons)
+	case l.held && !owned:
+		d.Unexplained = append(d.Unexplained, target.Entitlement)
 	}
 	d.record(l, target, reasons)
+}
+
+// acceptedReasons returns why a membership of somebody else's making is removed: a person accepted that its group
+// follows an identity source.
+func (d *decider) acceptedReasons(target *policy.Target) []access.Reason {
+	for _, a := range d.accepted {
+		if a.GroupID == target.GroupID && a.GroupID != "" {
+			return []access.Reason{{Kind: access.ReasonConflict, Name: a.Conflict}}
+		}
+	}
+	return nil
 }
 
 // noteUnseen notes recorded memberships that the read does not show and no change resolves. The lists of somebody

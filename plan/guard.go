@@ -25,6 +25,7 @@ const (
 	RuleGrantLost       = "grant-lost"       // a grant is over and its workflow did not take it back
 	RuleRuleNew         = "rule-new"         // a rule is enforced for the first time since it says what it says
 	RuleFlapping        = "flapping"         // a change was made and taken back several times
+	RuleGroupDelete     = "group-delete"     // a group is gone from the identity source that another one follows
 )
 
 // Verdict is one limit that a run exceeds.
@@ -61,6 +62,7 @@ func Judge(p *policy.Policy, b *policy.Bound, s Stats) []Verdict {
 	j.targets()
 	j.lastAccess()
 	j.window()
+	j.gone()
 	j.suspects()
 	j.doubted()
 	j.moved()
@@ -193,8 +195,30 @@ func (j *judge) window() {
 	}
 }
 
+// gone holds what becomes of groups whose group in the identity source is no longer there, however few their members.
+func (j *judge) gone() {
+	for _, g := range j.bound.GoneGroups() {
+		targets, removals := j.removalsFrom([]int{g.Target})
+		if removals == 0 {
+			continue
+		}
+		opens := "nothing that is known"
+		if apps := j.bound.Targets[g.Target].Apps; len(apps) > 0 {
+			opens = strings.Join(apps, ", ")
+		}
+		j.hold(RuleGroupDelete, Scope{Targets: targets, Source: g.Name},
+			"%s is no longer in its source: all %d people whom it put into %s would be removed, and the group opens %s",
+			g.Name, removals, targets[0].Group(), opens)
+	}
+}
+
 func (j *judge) suspects() {
 	for _, s := range j.stats.Suspects {
+		if slices.ContainsFunc(j.bound.GoneGroups(), func(g policy.GoneGroup) bool {
+			return access.SameName(g.Name, s.Name)
+		}) {
+			continue // they are held as a whole
+		}
 		if targets, removals := j.removalsFrom(j.bound.Feeds(s.Name)); removals > 0 {
 			j.hold(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name},
 				"source group %s is suspect: %s; %d removals based on it wait", s.Name, s.Why, removals)

@@ -105,6 +105,11 @@ func (s *session) askAll(ctx context.Context, in messages.ReportInput, limit int
 func rows(a messages.ReportAnswer) int {
 	n := len(a.Runs) + len(a.Foreign) + len(a.Grants) + len(a.Hours) + len(a.Reviews) + len(a.Items) + len(a.People) +
 		len(a.Links)
+	if a.Conflicted != nil {
+		n += len(a.Conflicted)
+	} else {
+		n += len(a.Conflicts)
+	}
 	if a.Plan != nil {
 		n += len(a.Plan.Lines)
 	}
@@ -118,6 +123,7 @@ func join(all *messages.ReportAnswer, page messages.ReportAnswer) {
 	all.Runs, all.Foreign, all.Grants = append(all.Runs, page.Runs...), append(all.Foreign, page.Foreign...),
 		append(all.Grants, page.Grants...)
 	all.Links = append(all.Links, page.Links...)
+	all.Conflicted = append(all.Conflicted, page.Conflicted...) // of one group, which every page names
 	all.Hours, all.Reviews, all.Items = append(all.Hours, page.Hours...), append(all.Reviews, page.Reviews...),
 		append(all.Items, page.Items...)
 	all.People = append(all.People, page.People...)

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"strings"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -235,4 +236,44 @@ func (s *orgSync) acceptSource(ctx workflow.Context, in messages.AcceptSourceInp
 	}
 	s.wake = true
 	return messages.Answer{Message: "accepted: source " + in.Source + " is read again now; what is missing counts, and the guard judges the changes that follow"}, nil
+}
+
+func (s *orgSync) checkConflict(in messages.ConflictInput) error {
+	switch {
+	case in.By == "":
+		return kit.Refuse("by is missing: say who decides")
+	case !strings.HasPrefix(in.Conflict, "sha256:"):
+		return kit.Refuse("conflict is missing: give the hash of the difference, sha256:…, as %s shows it",
+			display.Starter("conflicts", s.Org))
+	case s.Policy == "" || s.retired():
+		return kit.Refuse("no policy is in force")
+	}
+	return nil
+}
+
+// acceptConflict has a group at Atlassian follow the source's group from now on, with everything that makes them equal
+// now; rejectConflict leaves both as they are.
+func (s *orgSync) acceptConflict(ctx workflow.Context, in messages.ConflictInput) (messages.Answer, error) {
+	group, err := s.decideConflict(ctx, in, true)
+	if err != nil {
+		return messages.Answer{}, err
+	}
+	s.requestFull("the conflict about group "+group+" was accepted", in.By)
+	return messages.Answer{Message: "accepted: group " + group + " follows its group in the source; a full verification starts now, and the guard judges what it changes"}, nil
+}
+
+func (s *orgSync) rejectConflict(ctx workflow.Context, in messages.ConflictInput) (messages.Answer, error) {
+	group, err := s.decideConflict(ctx, in, false)
+	if err != nil {
+		return messages.Answer{}, err
+	}
+	return messages.Answer{Message: "rejected: group " + group + " stays as it is; from the next full verification on, the difference is not reported again unless it changes"}, nil
+}
+
+func (s *orgSync) decideConflict(ctx workflow.Context, in messages.ConflictInput, accept bool) (group string, err error) {
+	in.By, in.Note, in.Conflict = kit.Bounded(in.By), kit.Bounded(in.Note), kit.Bounded(in.Conflict)
+	if err := s.decider(ctx, in.By, func() error { return s.checkConflict(in) }); err != nil {
+		return "", err
+	}
+	return act.DecideConflict(ctx, sources.DecideConflictInput{Org: s.Org, Accept: accept, ConflictInput: in})
 }

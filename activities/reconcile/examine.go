@@ -83,7 +83,9 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	if in.First == "" && !in.Preview { // one of the two searches may just lag
 		result.Settling = session.EachOnce(append(result.Settling, s.doubts...))
 	}
-	result.ToCreate = len(bound.Create) > 0 && in.Fresh && !in.Preview
+	// A full verification creates groups: those whose group appeared in a source, too.
+	appeared := slices.ContainsFunc(bound.Create, func(name string) bool { _, _, is := bound.Following(name); return is })
+	result.ToCreate = len(bound.Create) > 0 && !in.Preview && (in.Fresh || appeared && !outline.Coming)
 	if err := s.examineEnded(ctx, bound, in, ids, &result); err != nil {
 		return JudgeResult{}, err
 	}

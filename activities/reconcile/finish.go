@@ -372,6 +372,15 @@ func (a *Activities) keepEvidence(ctx context.Context, in FinishInput) error {
 			return err
 		}
 	}
+	if len(s.Policy.Groups) > 0 {
+		run, err := s.Ledger.Run(ctx, in.Org, in.Run)
+		if err == nil {
+			err = s.Ledger.EndAccepted(ctx, in.Org, run.Started)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := s.saveSources(ctx, in.Run, suspect); err != nil {
 		return err
 	}

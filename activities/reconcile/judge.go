@@ -153,6 +153,9 @@ func (j *judgement) read(ctx context.Context) (err error) {
 			return err
 		}
 		j.findings = append(j.findings, ofAll(noted(j.notes, j.bound))...)
+		if err := j.conflicts(ctx); err != nil {
+			return err
+		}
 	}
 	if j.full && !j.dry {
 		lost, err := j.lost(ctx, j.bound, j.in.RunInput)

@@ -2,8 +2,10 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
@@ -71,6 +73,12 @@ func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResul
 		if outline, err = s.CreateGroups(ctx, in.Run, outline, bound.Create); err != nil {
 			return OutlineResult{}, err
 		}
+		if err := s.linkCreated(ctx, bound, outline); err != nil {
+			return OutlineResult{}, err
+		}
+		if last, err = s.LastGood(ctx); err != nil {
+			return OutlineResult{}, err
+		}
 		bound, _ = policy.BindSince(s.Policy, outline, last)
 	}
 	if err := s.KeepOutline(ctx, in.RunInput,
@@ -85,4 +93,21 @@ func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResul
 	return OutlineResult{
 		Groups: len(outline.Groups), Targets: len(bound.Targets), Calls: s.CallsMade(),
 	}, nil
+}
+
+// linkCreated has groups that were just created follow those of sources, unless somebody is in one already: then
+// somebody else made it meanwhile, and the two are compared first.
+func (s *task) linkCreated(ctx context.Context, b *policy.Bound, o access.Outline) error {
+	var links []ledger.GroupLink
+	for _, created := range b.Create {
+		id, name, follows := b.Following(created)
+		i := slices.IndexFunc(o.Groups, func(g access.Group) bool {
+			return g.Source == "" && access.SameName(g.Name, created) && g.Users == 0
+		})
+		if follows && i >= 0 {
+			source, key := access.SourceGroupRef(id)
+			links = append(links, ledger.GroupLink{Source: source, Key: key, Name: name, GroupID: o.Groups[i].ID})
+		}
+	}
+	return s.Ledger.LinkGroups(ctx, s.Org, links, nil, s.Now())
 }

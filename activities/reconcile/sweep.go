@@ -51,7 +51,7 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepRes
 func (s *task) decide(ctx context.Context, b *policy.Bound, in session.RunInput, page ledger.Page, count bool) error {
 	page.Observe, page.Due = in.Preview, map[string]time.Time{}
 	if count {
-		page.Seen, page.Notes = map[string]int{}, ledger.Notes{}
+		page.Seen, page.Notes, page.Differences = map[string]int{}, ledger.Notes{}, []ledger.GroupDifference{}
 	}
 	d := &pageDecision{task: s, bound: b, in: in, count: count, page: page}
 	if err := d.gather(ctx); err != nil {
@@ -149,6 +149,7 @@ func (d *pageDecision) countPerson(p access.Person, known plan.State, decision p
 		d.page.Notes.Add(noteUnproven, id)
 	}
 	d.page.Unseen = append(d.page.Unseen, decision.Unseen...)
+	d.differences(p, decision.Unexplained)
 	note(d.page.Notes, d.bound, p, known, decision)
 }
 

@@ -63,8 +63,11 @@ func (s *Session) LatestOutline(ctx context.Context) (o RunOutline, ok bool, err
 	if err != nil {
 		return o, false, err
 	}
-	err = json.Unmarshal(body, &o)
-	o.Coming = false // of that run only
+	if err := json.Unmarshal(body, &o); err != nil {
+		return o, false, err
+	}
+	o.Coming = false                       // of that run only
+	o.Last.Groups, err = s.groupLinks(ctx) // others may have been linked since
 	return o, true, err
 }
 
@@ -126,8 +129,35 @@ func (s *Session) LastGood(ctx context.Context) (policy.Last, error) {
 	if last.Domains, err = s.Ledger.Domains(ctx, s.Org); err != nil {
 		return policy.Last{}, err
 	}
+	if last.Groups, err = s.groupLinks(ctx); err != nil {
+		return policy.Last{}, err
+	}
 	last.Defaults, err = s.Ledger.KnownDefaults(ctx, s.Org)
 	return last, err
+}
+
+// groupLinks returns the groups that follow groups of identity sources.
+func (s *Session) groupLinks(ctx context.Context) ([]policy.GroupLink, error) {
+	if len(s.Policy.Groups) == 0 {
+		return nil, nil
+	}
+	known, err := s.Ledger.GroupLinks(ctx, s.Org)
+	links := make([]policy.GroupLink, len(known))
+	for i, g := range known {
+		links[i] = policy.GroupLink{Source: access.SourceGroupID(g.Source, g.Key), Name: g.Name, Group: g.GroupID}
+	}
+	return links, err
+}
+
+// GoneSourceGroups returns the groups of sources that groups at Atlassian follow and that their source no longer shows.
+func GoneSourceGroups(b *policy.Bound, last policy.Last) (gone []ledger.Ref) {
+	for _, l := range last.Groups {
+		if !b.Shown(l.Source) {
+			source, key := access.SourceGroupRef(l.Source)
+			gone = append(gone, ledger.Ref{Source: source, Key: key})
+		}
+	}
+	return gone
 }
 
 // RunOutline is the outline that a run was bound to, stored so that every activity of the run binds the same.
@@ -158,7 +188,7 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 		return o, err
 	}
 	named := slices.Concat(s.Policy.Entitlements(), last.Granted)
-	if needsSites(named) || s.Policy.NeedsActivity() {
+	if needsSites(named) || s.Policy.NeedsActivity() || len(s.Policy.Groups) > 0 {
 		if o.Sites, err = s.ReadSites(ctx); err != nil {
 			return o, err
 		}
@@ -319,6 +349,11 @@ func (s *Session) candidates(ctx context.Context, o access.Outline, last policy.
 	for _, t := range bound.Targets {
 		if t.GroupID != "" && !opensNothing[t.GroupID] {
 			ids[t.GroupID] = true
+		}
+	}
+	for _, p := range bound.Pairs() { // whoever decides on a conflict has to know what the group opens
+		if p.Entry != "" && !opensNothing[p.Group] {
+			ids[p.Group] = true
 		}
 	}
 	return SortedKeys(ids), nil

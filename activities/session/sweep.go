@@ -105,6 +105,6 @@ func PlanState(known ledger.PersonState) plan.State {
 	return plan.State{
 		Holdings: known.Holdings, Recent: known.Recent, Rejected: known.Rejected, Grants: known.Grants,
 		Marks:   known.Marks,
-		Rulings: known.Rulings, Suspension: known.Suspension,
+		Rulings: known.Rulings, Suspension: known.Suspension, Accepted: known.Accepted,
 	}
 }

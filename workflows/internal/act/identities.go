@@ -35,6 +35,15 @@ func AcceptSource(ctx workflow.Context, in sources.AcceptInput) error {
 	return err
 }
 
+func DecideConflict(ctx workflow.Context, in sources.DecideConflictInput) (group string, err error) {
+	verb := "reject"
+	if in.Accept {
+		verb = "accept"
+	}
+	return call[string](ctx, statement, in.Org, verb+" the conflict of groups "+in.Conflict+", by "+in.By,
+		activity.Sources.DecideConflict, in)
+}
+
 func WatchSource(ctx workflow.Context, in sources.WatchInput) (sources.WatchResult, error) {
 	return call[sources.WatchResult](ctx, sourceWatch, in.Org, "read source "+in.Source, activity.Sources.WatchSource, in)
 }
