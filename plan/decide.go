@@ -338,7 +338,7 @@ func (d *decider) release(l *line, target *policy.Target) {
 	}
 	var reasons []access.Reason
 	switch accepted := d.acceptedReasons(target); {
-	case l.held && !owned && accepted != nil && mode != policy.RemoveNever:
+	case l.held && accepted != nil && mode != policy.RemoveNever:
 		d.change(access.Remove, target, accepted)
 	case l.held && (mode == policy.RemoveAll || mode == policy.RemoveOwned && owned):
 		reasons = lastReasons(l.holding)

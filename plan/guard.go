@@ -90,6 +90,8 @@ func (s Scope) holds(b *policy.Bound, c access.Change) bool {
 		return false
 	}
 	switch {
+	case s.Source != "" && onlyConflicts(c.Reasons): // a person saw everybody by name and decided, whatever the source says
+		return false
 	case s.App != "" && !slices.Contains(c.Loses, s.App):
 		return false
 	case s.Rule != "" && !askedOnlyByRules(c, s.Rule, s.Rules):
@@ -104,6 +106,11 @@ func (s Scope) holds(b *policy.Bound, c access.Change) bool {
 		t, managed := b.Target(c.Target) // the change may name the target as the policy does
 		return managed && b.Targets[t].Entitlement == e
 	})
+}
+
+func onlyConflicts(reasons []access.Reason) bool {
+	return len(reasons) > 0 && !slices.ContainsFunc(reasons,
+		func(r access.Reason) bool { return r.Kind != access.ReasonConflict })
 }
 
 // judge collects verdicts.

@@ -294,10 +294,10 @@ type PairDifference struct {
 }
 
 // Differences lists where somebody is in one group of a pair and not in the other, as a read showed it. unexplained are
-// the managed targets that the person holds, that somebody else gave, and that nothing explains: of the others, what is
-// held is explained, whatever the source's group says. Nobody is missing who cannot be added, or from a group that
-// follows already: its plan says so.
-func (b *Bound) Differences(p access.Person, unexplained []access.Entitlement) (all []PairDifference) {
+// the managed targets that the person holds, that somebody else gave, and that nothing explains; leaving those that a
+// plan removes: what is held otherwise is explained, whatever the source's group says. Of a group that follows already,
+// its plan shows who is missing and who leaves. Nobody is missing who cannot be added.
+func (b *Bound) Differences(p access.Person, unexplained, leaving []access.Entitlement) (all []PairDifference) {
 	if p.IsApp() || len(b.pairs) == 0 {
 		return nil
 	}
@@ -311,11 +311,13 @@ func (b *Bound) Differences(p access.Person, unexplained []access.Entitlement) (
 		pair := &b.pairs[n]
 		in, at := p.InGroup(pair.Source), p.InGroup(pair.Group)
 		t, managed := b.targetByGroup[pair.Group]
+		extra := !managed || slices.Contains(unexplained, b.Targets[t].Entitlement) ||
+			!pair.Linked && slices.Contains(leaving, b.Targets[t].Entitlement)
 		switch {
 		case in == at || slices.Contains(p.UnsureGroups, pair.Source):
 		case in && !pair.Linked && p.CanReceive():
 			all = append(all, PairDifference{Pair: n, Missing: true})
-		case at && (!managed || slices.Contains(unexplained, b.Targets[t].Entitlement)):
+		case at && extra:
 			all = append(all, PairDifference{Pair: n})
 		}
 	}

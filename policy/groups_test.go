@@ -164,6 +164,7 @@ func TestDifferencesOfPairs(t *testing.T) {
 		links       []policy.GroupLink
 		person      access.Person
 		unexplained []access.Entitlement
+		leaving     []access.Entitlement
 		want        []policy.PairDifference
 	}{
 		"in both":     {person: access.Person{GroupIDs: []string{corp("1"), "at eng-web"}}},
@@ -175,14 +176,19 @@ func TestDifferencesOfPairs(t *testing.T) {
 		"cannot join": {person: access.Person{GroupIDs: []string{corp("1")}, MembershipStatus: "suspended"}},
 		"linked: its plan adds whoever is missing": {links: linked, person: access.Person{GroupIDs: []string{corp("1")}}},
 		"linked: explained otherwise, or its plan removes them": {links: linked,
-			person: access.Person{GroupIDs: []string{"at eng-web"}}},
+			person: access.Person{GroupIDs: []string{"at eng-web"}}, leaving: []access.Entitlement{"group:eng-web"}},
+		"not linked, and its plan removes them": {person: access.Person{GroupIDs: []string{"at eng-web"}},
+			links:   []policy.GroupLink{{corp("gone"), "corp:eng-web", "at eng-web"}},
+			leaving: []access.Entitlement{"group:eng-web"}, want: []policy.PairDifference{{}}},
+		"not linked, and explained otherwise": {person: access.Person{GroupIDs: []string{"at eng-web"}},
+			links: []policy.GroupLink{{corp("gone"), "corp:eng-web", "at eng-web"}}},
 		"linked: somebody else's": {links: linked, person: access.Person{GroupIDs: []string{"at eng-web"}},
 			unexplained: []access.Entitlement{"group:eng-web"}, want: []policy.PairDifference{{}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			b, _ := bindGroups(t, entry, tt.links, "eng-web")
-			require.Equal(t, tt.want, b.Differences(tt.person, tt.unexplained))
+			require.Equal(t, tt.want, b.Differences(tt.person, tt.unexplained, tt.leaving))
 		})
 	}
 }

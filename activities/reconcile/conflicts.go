@@ -15,9 +15,15 @@ import (
 )
 
 // differences adds to a page where somebody is in one group of a pair and not in the other.
-func (d *pageDecision) differences(p access.Person, unexplained []access.Entitlement) {
+func (d *pageDecision) differences(p access.Person, decision plan.Decision) {
+	var leaving []access.Entitlement
+	for _, c := range decision.Changes {
+		if c.Action == access.Remove {
+			leaving = append(leaving, c.Target)
+		}
+	}
 	pairs := d.bound.Pairs()
-	for _, one := range d.bound.Differences(p, unexplained) {
+	for _, one := range d.bound.Differences(p, decision.Unexplained, leaving) {
 		source, key := access.SourceGroupRef(pairs[one.Pair].Source)
 		d.page.Differences = append(d.page.Differences, ledger.GroupDifference{Source: source, Key: key,
 			GroupID: pairs[one.Pair].Group, Person: p.ID, Missing: one.Missing})

@@ -149,7 +149,7 @@ func (d *pageDecision) countPerson(p access.Person, known plan.State, decision p
 		d.page.Notes.Add(noteUnproven, id)
 	}
 	d.page.Unseen = append(d.page.Unseen, decision.Unseen...)
-	d.differences(p, decision.Unexplained)
+	d.differences(p, decision)
 	note(d.page.Notes, d.bound, p, known, decision)
 }
 
