@@ -262,16 +262,16 @@ func TestAccessReviewCodesGoNoFurther(t *testing.T) {
 	c := newReviewTest(t)
 	c.codes[rita], c.codes[sam] = "ABCDE-FGHIJ", "KLMNO-PQRST"
 	wrong := c.updateAt(time.Hour, messages.DecideItems,
-		messages.DecideInput{By: rita, Verdict: keep, Items: []int{1}, Pass: messages.Pass{Code: "WRONG-CODES"}})
+		messages.DecideInput{By: rita, Verdict: keep, Items: []int{1}, Credential: messages.Credential{Code: "WRONG-CODES"}})
 	for name, body := range map[string]any{
 		messages.DecideItems: messages.DecideInput{By: rita, Verdict: keep, Items: []int{1},
-			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+			Credential: messages.Credential{Code: "ABCDE-FGHIJ"}},
 		messages.CommentItem: messages.CommentInput{By: rita, Item: 1, Comment: "fine",
-			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+			Credential: messages.Credential{Code: "ABCDE-FGHIJ"}},
 		messages.DelegateItems: messages.DelegateInput{By: rita, To: fay, Items: []int{2},
-			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+			Credential: messages.Credential{Code: "ABCDE-FGHIJ"}},
 		messages.ReopenItems: messages.ReopenInput{By: sam, Items: []int{3},
-			Pass: messages.Pass{Code: "KLMNO-PQRST"}},
+			Credential: messages.Credential{Code: "KLMNO-PQRST"}},
 	} {
 		right := c.updateAt(2*time.Hour, name, body)
 		c.at(3*time.Hour, func() { contains(t, right.message(t), `"message":`) })

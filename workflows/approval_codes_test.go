@@ -230,7 +230,7 @@ func TestWhatIsNoCodeBurnsNothing(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{
 		Request: "g1", By: "carol@acme.example", Note: "after the change board met",
-		Pass: messages.Pass{Nonce: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", Proof: messages.CodeHash("x")},
+		Credential: messages.Credential{Nonce: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", Proof: messages.CodeHash("x")},
 	})
 	refused := d.updateAt(2*time.Minute, messages.Approve,
 		typed(`{"by":"bo@acme.example","duration":"24h","reason":"`+strings.Repeat("x", 101)+`"}`))

@@ -164,9 +164,9 @@ func TestTemporaryGrantApprovalByCode(t *testing.T) {
 	l.book[0].Codes = true
 	l.hashes["carol@acme.example"] = messages.CodeHash("ABCDE-FGHIJ")
 	wrong := l.updateAt(time.Hour, messages.Approve,
-		messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "WRONG-CODES"}})
+		messages.ApprovalInput{By: "carol@acme.example", Credential: messages.Credential{Code: "WRONG-CODES"}})
 	right := l.updateAt(2*time.Hour, messages.Approve,
-		messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "abcde fghij"}})
+		messages.ApprovalInput{By: "carol@acme.example", Credential: messages.Credential{Code: "abcde fghij"}})
 	l.at(2*time.Hour+time.Second, func() { require.NotContains(t, l.page(), "FGHIJ") })
 	l.mustEnd()
 	require.ErrorContains(t, wrong.err, "the code is not the one")

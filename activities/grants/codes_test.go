@@ -94,7 +94,7 @@ func TestADecisionIsProvenByItsCode(t *testing.T) {
 	proven := func(by, code, name string) grants.DecideGrantInput {
 		in := grants.DecideGrantInput{Org: activitytest.Org, Approve: true,
 			ApprovalInput: messages.ApprovalInput{Request: g.ID, By: by, Note: "fine",
-				Pass: messages.Pass{Nonce: "n1"}}}
+				Credential: messages.Credential{Nonce: "n1"}}}
 		in.Proof = messages.Proof(messages.CodeHash(code), messages.OrgSyncID(activitytest.Org), name, in.ApprovalInput)
 		return in
 	}

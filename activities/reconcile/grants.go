@@ -105,7 +105,7 @@ func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSigna
 	if err != nil {
 		return k, err
 	}
-	unproven, err := s.Ledger.Unproven(ctx, s.Org, open)
+	unproven, err := s.Ledger.UnprovenGrants(ctx, s.Org, open)
 	if err != nil {
 		return k, err
 	}
@@ -207,7 +207,7 @@ func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
 	case len(due.Changes) > 0:
 		answer.Why = due.Changes[0].Label() + ": not done yet: " + cmp.Or(in.Failed, "it became due meanwhile")
 		return answer, nil
-	case len(k.InForce()) > 0 && len(b.All(k.Target)) == 0:
+	case len(k.InForce()) > 0 && len(b.AllTargets(k.Target)) == 0:
 		answer.Why, answer.Soon = fmt.Sprintf("the organization does not show %s any more", k.Target), false
 		return answer, nil
 	}
@@ -223,14 +223,14 @@ func (s *task) settleGrants(ctx context.Context, run string, k plan.GrantRecord,
 			return err
 		}
 	}
-	given, over := k.Settle()
+	given, over := k.Finished()
 	if len(given) > 0 {
-		if err := s.Ledger.GrantGiven(ctx, s.Org, given, k.At); err != nil {
+		if err := s.Ledger.MarkGrantProvisioned(ctx, s.Org, given, k.At); err != nil {
 			return err
 		}
 	}
 	if len(over) == 0 {
 		return nil
 	}
-	return s.Ledger.GrantTaken(ctx, s.Org, over, k.At, k.Left())
+	return s.Ledger.MarkGrantRevoked(ctx, s.Org, over, k.At, k.Remaining())
 }

@@ -19,7 +19,7 @@ const (
 // lost looks for grants that are over and whose access was not removed: their workflow was lost, or something blocks
 // it. If the policy says remove, the workflow is woken, or started again. Grants of which nothing is left are settled.
 func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) ([]access.Finding, error) {
-	lapsed, err := s.Ledger.Lapsed(ctx, s.Org, s.Now().Add(-lostGrace), mostLost)
+	lapsed, err := s.Ledger.OverdueGrants(ctx, s.Org, s.Now().Add(-lostGrace), mostLost)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 			found = append(found, grantTrouble(g, "what the ledger knows of it cannot be read", err))
 			continue
 		}
-		mode := s.Policy.Within(b).LostMode(g.Target)
+		mode := s.Policy.BoundTo(b).LostMode(g.Target)
 		if due := k.Plan(b, in.Run); len(due.Changes) == 0 {
 			err = s.settleGrants(ctx, in.Run, k, due)
 		} else {
@@ -69,7 +69,7 @@ func (s *task) outOfBandGrants(ctx context.Context, b *policy.Bound, p access.Pe
 			continue
 		}
 		for _, name := range append([]access.Entitlement{h.Target}, b.Targets[i].Names...) {
-			earlier, err := s.Ledger.Earlier(ctx, s.Org, p.ID, name, 1)
+			earlier, err := s.Ledger.EarlierGrants(ctx, s.Org, p.ID, name, 1)
 			if err != nil {
 				return nil, err
 			}

@@ -45,7 +45,7 @@ func (r *reviewed) tell(kind, to string, change ...func(*reviews.ReviewTellInput
 	for _, c := range change {
 		c(&in)
 	}
-	activitytest.Must[reviews.ReviewTold](r.SimulatedOrg, r.Acts.Reviews.ReviewTell, in)
+	activitytest.Must[reviews.ReviewTellResult](r.SimulatedOrg, r.Acts.Reviews.ReviewTell, in)
 	for i := len(r.Notifier.Notices) - 1; i >= 0; i-- {
 		if n := r.Notifier.Notices[i]; n.To == to && n.Kind == kind {
 			return n
@@ -125,7 +125,7 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
 	decide := func(item int, v access.Verdict, nonce string) messages.DecideInput {
 		return messages.DecideInput{By: "carol@acme.example", Items: []int{item}, Verdict: v,
-			Pass: messages.Pass{Nonce: nonce}}
+			Credential: messages.Credential{Nonce: nonce}}
 	}
 	proven := func(in messages.DecideInput) reviews.ReviewMessage {
 		in.Proof = messages.Proof(code, messages.ReviewID(activitytest.Org, r.Review), messages.DecideItems, in)
@@ -225,15 +225,15 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
-	_, err := activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
+	_, err := activitytest.Call[reviews.ReviewBeginResult](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
 			Campaign: "quarterly", Run: "x"})
 	require.ErrorContains(t, err, "no channel is configured that only the addressee reads")
-	_, err = activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
+	_, err = activitytest.Call[reviews.ReviewBeginResult](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
 			Campaign: "monthly", Run: "x"})
 	require.ErrorContains(t, err, `no review named "monthly"; its reviews are: quarterly`)
-	_, err = activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
+	_, err = activitytest.Call[reviews.ReviewBeginResult](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: "nobody", Review: "x"},
 			Campaign: "quarterly", Run: "x"})
 	require.ErrorContains(t, err, `no organization "nobody" is known`)
