@@ -102,7 +102,7 @@ bench-grants: bin/gotestsum bin/temporal ## Measure what N open grants cost (500
 
 REVIEW ?= 10000x300
 bench-reviews: bin/gotestsum bin/temporal ## Measure a review with many items and reviewers (REVIEW=10000x300)
-	@FORMAT=standard-verbose CASTELLAN_REVIEW=$(REVIEW) scripts/test bench-reviews -count=1 -timeout 30m -run '^TestALargeReview$$' ./e2e/reviews
+	@FORMAT=standard-verbose CASTELLAN_REVIEW=$(REVIEW) scripts/test bench-reviews -count=1 -timeout 30m -run '^TestReviewOfManyItems$$' ./e2e/reviews
 
 # The version, with the characters that an image tag may have.
 COMMA := ,

@@ -62,6 +62,6 @@ func read(r io.Reader, see visitor) (VerifiedPack, error) {
 	if _, _, err := lines.next(); !errors.Is(err, io.EOF) {
 		return VerifiedPack{}, fmt.Errorf("evidence: line %d: it comes after the end: somebody added it", seal.Lines+1)
 	}
-	return VerifiedPack{Org: c.head.Org, Review: c.head.Review, Made: c.head.Made, Castellan: c.head.Castellan, Seal: seal,
-		Counts: c.counts}, nil
+	return VerifiedPack{Org: c.head.Org, Review: c.head.Review, Made: c.head.Made, Castellan: c.head.Castellan,
+		Seal: seal, Counts: c.counts}, nil
 }

@@ -333,7 +333,8 @@ func (r *boundRule) asks(folded []rune) bool {
 // not it or what it gives is there.
 func (b *Bound) UsesSourceGroup(name string) bool {
 	folded := form.Fold(name)
-	return len(b.TargetsGivenBy(name)) > 0 || slices.ContainsFunc(b.rules, func(r boundRule) bool { return r.asks(folded) })
+	return len(b.TargetsGivenBy(name)) > 0 ||
+		slices.ContainsFunc(b.rules, func(r boundRule) bool { return r.asks(folded) })
 }
 
 // AppsOpenedBy lists the app/site that membership in a group opens, whether or not the group is a target, as far as

@@ -97,8 +97,8 @@ func Apply(i access.Item, asked Assigned, w Action) Result {
 
 func (w Action) decide(i access.Item, asked Assigned) Result {
 	at := w.ownDecision(i)
-	one := access.ItemDecision{Stage: w.Stage, By: w.actor(i, asked), Email: w.Email, Verdict: w.Verdict, Comment: w.Comment,
-		At: w.At}
+	one := access.ItemDecision{Stage: w.Stage, By: w.actor(i, asked), Email: w.Email, Verdict: w.Verdict,
+		Comment: w.Comment, At: w.At}
 	switch {
 	case at >= 0 && i.Said[at].Verdict == one.Verdict && (one.Comment == "" || one.Comment == i.Said[at].Comment):
 		return Result{Repeated: true}
@@ -136,7 +136,8 @@ func (w Action) reopen(i access.Item, asked Assigned) Result {
 }
 
 // withDecisions returns the result with other decisions.
-func (w Action) withDecisions(i access.Item, said []access.ItemDecision, own access.Verdict, e access.ReviewEvent) Result {
+func (w Action) withDecisions(i access.Item, said []access.ItemDecision, own access.Verdict,
+	e access.ReviewEvent) Result {
 	s := Result{Own: own, Event: e}
 	i.Said = said
 	i.Verdict, s.LastStage = Verdict(said)

@@ -45,7 +45,8 @@ type sheetWriter struct {
 	mine   func(access.ItemDecision) bool // whether it is the exporting reviewer's decision of the current stage
 }
 
-func newSheetWriter(w io.Writer, r reviewRef, separator rune, mine func(access.ItemDecision) bool) (sheetWriter, error) {
+func newSheetWriter(w io.Writer, r reviewRef, separator rune,
+	mine func(access.ItemDecision) bool) (sheetWriter, error) {
 	if _, err := io.WriteString(w, byteOrderMark); err != nil {
 		return sheetWriter{}, err
 	}

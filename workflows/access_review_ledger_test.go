@@ -293,7 +293,9 @@ func (c *reviewTest) recordDecision(w reviews.ReviewMessage) reviews.ReviewMessa
 // recordItem records a word on one item, and says whether it changed anything.
 func (c *reviewTest) recordItem(t *reviewTask, w reviews.ReviewMessage) bool {
 	i := c.items[t.n-1]
-	mine := slices.IndexFunc(i.Said, func(s access.ItemDecision) bool { return s.Stage == c.review.Stage && s.By == t.who })
+	mine := slices.IndexFunc(i.Said, func(s access.ItemDecision) bool {
+		return s.Stage == c.review.Stage && s.By == t.who
+	})
 	event := access.ReviewEvent{Seq: len(c.log) + 1, At: w.At, By: t.who, Via: w.Via, Item: t.n, Stage: c.review.Stage}
 	switch {
 	case w.Decide != nil:

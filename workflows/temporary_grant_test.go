@@ -332,9 +332,9 @@ func TestTemporaryGrantReasonForgesNothingOnAGrantsPage(t *testing.T) {
 	_, _ = l.runToEnd()
 }
 
-// TestTemporaryGrantWhatAGrantAnswersShowsWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and
+// TestTemporaryGrantAnswersShowWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and
 // no more than that.
-func TestTemporaryGrantWhatAGrantAnswersShowsWhatCannotBeSeen(t *testing.T) {
+func TestTemporaryGrantAnswersShowWhatCannotBeSeen(t *testing.T) {
 	const typed = "x\n## Approved\x1b[2J\u009b31m\u202e"
 	const shown = "x ## Approved⟨U+001B⟩[2J⟨U+009B⟩31m⟨U+202E⟩"
 	g := waiting("g1", time.Hour, 24*time.Hour)

@@ -65,7 +65,7 @@ func (r *reviewed) words(words ...reviews.ReviewMessage) []reviews.ReviewMessage
 		reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: words})
 }
 
-func TestReviewersAreToldOnceWithTheirOwnLinkAndCode(t *testing.T) {
+func TestReviewTellSendsEachReviewerTheirLinkAndCodeOnce(t *testing.T) {
 	t.Parallel()
 	o, signer := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
 	r := review(o, "quarterly")
@@ -116,7 +116,7 @@ func (r *reviewed) link(who string) links.Link {
 	return links.Link{}
 }
 
-func TestACodeIsProvenOrGivenOnce(t *testing.T) {
+func TestReviewCodesCountOnce(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
 	r := review(o, "quarterly")
@@ -167,7 +167,7 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	require.NotEmpty(t, r.words(foreign)[0].Refused)
 }
 
-func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
+func TestReviewPagesAdmitOnlyByAValidLink(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, "")
 	r := review(o, "quarterly")
@@ -222,7 +222,7 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 	require.ErrorIs(t, page.Admit(t.Context(), fresh), reviewpage.ErrLinkInvalid, "it has expired")
 }
 
-func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
+func TestReviewCodesNeedAPrivateNotifier(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
 	_, err := activitytest.Call[reviews.ReviewBeginResult](o, o.Acts.Reviews.ReviewBegin,
@@ -239,7 +239,7 @@ func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
 	require.ErrorContains(t, err, `no organization "nobody" is known`)
 }
 
-func TestADelegateIsAskedInstead(t *testing.T) {
+func TestDelegatesAreAskedInstead(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, "")
 	r := review(o, "quarterly")

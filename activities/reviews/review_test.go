@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestItemsAreTakenWithWhatAReviewerNeeds(t *testing.T) {
+func TestReviewItemsHaveWhatAReviewerNeeds(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	o.Used("jira-software", o.Clock().Add(-10*activitytest.Day), "ana")
@@ -49,7 +49,7 @@ func TestItemsAreTakenWithWhatAReviewerNeeds(t *testing.T) {
 	require.Nil(t, kim.Before)
 }
 
-func TestUnknownUseSpeaksForNothing(t *testing.T) {
+func TestReviewItemsOfUnknownUse(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -68,7 +68,7 @@ reviews:
 	require.Equal(t, "what it opens was last used 200 days ago", gus.Because)
 }
 
-func TestDecisionsAreCarriedOutAndReadBack(t *testing.T) {
+func TestReviewDecisionsAreCarriedOutAndReadBack(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
@@ -138,7 +138,7 @@ func TestRuleTimeKnowsWhenRulingsEnd(t *testing.T) {
 	require.Zero(t, o.RuleTime(due.At).Next)
 }
 
-func TestGrantsEndByAReview(t *testing.T) {
+func TestReviewDecisionsEndGrants(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, "grants:\n  - {name: wiki, targets: [\"group:finance-space\"], duration: {max: 48h}, reason: false}\n"+`
 reviews:
@@ -163,7 +163,7 @@ reviews:
 	require.Equal(t, 1, r.carry().Done)
 }
 
-func TestTheGuardHoldsWhatSilenceWouldTake(t *testing.T) {
+func TestSilenceIsHeldByTheGuard(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -233,7 +233,7 @@ func TestSilenceMeansWhatTheTargetSays(t *testing.T) {
 	require.True(t, r.item("kim", "group:builders").Silent)
 }
 
-func TestReviewersWhoLeftAreReplaced(t *testing.T) {
+func TestReviewAttendReplacesReviewersWhoLeft(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
@@ -256,7 +256,7 @@ func TestReviewersWhoLeftAreReplaced(t *testing.T) {
 	require.Equal(t, before, r.askedOf(1), "a repeat asks nobody twice")
 }
 
-func TestStagesPassItemsOn(t *testing.T) {
+func TestReviewStagePassesItemsOn(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -286,7 +286,7 @@ reviews:
 	require.Equal(t, access.OutcomeKept, r.outcomes()["paul group:partner-wiki"], "the last stage counts")
 }
 
-func TestAnUnchangedItemIsNotAskedAgain(t *testing.T) {
+func TestReviewItemsThatAreUnchangedAreLeftOut(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -307,7 +307,7 @@ reviews:
 	require.Equal(t, 1, taken.Skipped)
 }
 
-func TestAnEmptyCampaignIsSkipped(t *testing.T) {
+func TestReviewOfNothingIsSkipped(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -322,7 +322,7 @@ reviews:
 	require.Contains(t, o.Notifier.Notices[0].Text, "nothing to review")
 }
 
-func TestACancelledReviewCarriesNothingOut(t *testing.T) {
+func TestReviewThatIsCancelledChangesNothing(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
@@ -336,7 +336,7 @@ func TestACancelledReviewCarriesNothingOut(t *testing.T) {
 	r.evidence()
 }
 
-func TestWhatIsNotDoneInTimeIsReported(t *testing.T) {
+func TestReviewDecisionsNotDoneInTimeAreReported(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
@@ -355,7 +355,7 @@ func TestWhatIsNotDoneInTimeIsReported(t *testing.T) {
 }
 
 // A denial takes what a grant gives, also when the grant is in force at the moment of writing.
-func TestADenialTakesWhatAGrantGives(t *testing.T) {
+func TestReviewDenialOutweighsAGrant(t *testing.T) {
 	t.Parallel()
 	const lendIt = "grants:\n  - {name: wiki, targets: [\"group:finance-space\"], duration: {max: 48h}, reason: false}\n"
 	o := activitytest.CompanyWith(t, lendIt)

@@ -30,7 +30,7 @@ reviews:
 
 // An address that led to nobody when the policy was applied makes nobody a reviewer who is given it later, also when
 // the policy names it no more.
-func TestReviewersAreNobodyUntilAnApplySaysWho(t *testing.T) {
+func TestReviewersAreUnresolvedUntilAnApply(t *testing.T) {
 	t.Parallel()
 	for name, apply := range map[string]string{"the policy stays": "",
 		"the policy drops the name": strings.ReplaceAll(inStages, "zed@", "dan@")} {
@@ -108,7 +108,7 @@ func TestReviewersAreAccounts(t *testing.T) {
 }
 
 // Who words name is looked up by what the directory shows now; filters and those whom items are handed to likewise.
-func TestWordsOfReviewsNameAccounts(t *testing.T) {
+func TestReviewMessagesNameAccounts(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, "")
 	r := review(o, "quarterly")
@@ -145,7 +145,7 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 }
 
 // Reviewers decide while the directory cannot be read; nothing is handed on then, since nobody can tell to whom.
-func TestWordsOfReviewsOutliveAnOutage(t *testing.T) {
+func TestReviewMessagesOutliveAnOutage(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, "")
 	r := review(o, "quarterly")
@@ -190,7 +190,7 @@ func TestReviewEndMakesTheEvidenceOfWhateverWasSaid(t *testing.T) {
 }
 
 // Whom items may be handed on to is the campaign's to say; by default only people of the organization.
-func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
+func TestDelegatesMustBeAllowedByTheCampaign(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		delegates     string
@@ -232,7 +232,7 @@ func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
 
 // Whom a campaign names is whom the policy was taken to name, from before the review began to its end, whatever policy
 // comes meanwhile.
-func TestReviewsKeepWhomTheirPolicyNamed(t *testing.T) {
+func TestReviewersStayThoseOfTheReviewsPolicy(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, inStages)
 	o.Rename("carol", "carol.lee@acme.example")
