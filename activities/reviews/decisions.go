@@ -113,9 +113,7 @@ func (a *Activities) ledgerMessage(ctx context.Context, org string, r access.Rev
 			word.Lines = append(word.Lines,
 				ledger.ItemMessage{N: line.Item, Verdict: line.Verdict, Comment: line.Comment, Version: line.Version})
 		}
-		pass(in.Credential, func(hash string) string {
-			return messages.Proof(hash, workflow, messages.DecideItems, in)
-		})
+		pass(in.Credential, func(h string) string { return messages.Proof(h, workflow, messages.DecideItems, in) })
 	case w.Delegate != nil:
 		in := *w.Delegate
 		to, refusal, err := a.delegate(ctx, org, r, who, in.To)
@@ -127,23 +125,17 @@ func (a *Activities) ledgerMessage(ctx context.Context, org string, r access.Rev
 		if filter, word.Lines = in.All, numbered(in.Items, "", ""); filter == nil && len(in.Items) == 0 {
 			filter = &messages.ItemFilter{Undecided: true}
 		}
-		pass(in.Credential, func(hash string) string {
-			return messages.Proof(hash, workflow, messages.DelegateItems, in)
-		})
+		pass(in.Credential, func(h string) string { return messages.Proof(h, workflow, messages.DelegateItems, in) })
 	case w.Comment != nil:
 		in := *w.Comment
 		word.Kind, typed, word.Comment, word.Lines = access.EventCommented, in.By, in.Comment,
 			numbered([]int{in.Item}, "", "")
-		pass(in.Credential, func(hash string) string {
-			return messages.Proof(hash, workflow, messages.CommentItem, in)
-		})
+		pass(in.Credential, func(h string) string { return messages.Proof(h, workflow, messages.CommentItem, in) })
 	case w.Reopen != nil:
 		in := *w.Reopen
 		word.Kind, typed, word.Comment = access.EventReopened, in.By, in.Comment
 		filter, word.Lines = in.All, numbered(in.Items, "", "")
-		pass(in.Credential, func(hash string) string {
-			return messages.Proof(hash, workflow, messages.ReopenItems, in)
-		})
+		pass(in.Credential, func(h string) string { return messages.Proof(h, workflow, messages.ReopenItems, in) })
 	}
 	if word.By, word.ByEmail = w.account, w.email; !w.trusted {
 		p, refusal := who.of(typed, false)
