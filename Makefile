@@ -1,4 +1,4 @@
-# Castellan. "make help" lists what can be done; Go and make are all it needs, and Docker for "up".
+# Castellan. "make help" lists the targets. They need only Go and make, and "up" needs Docker.
 SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
@@ -12,8 +12,8 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race '-gcflags=modernc.org
 # The Temporal CLI that tests start servers with: the pinned one, so that everybody tests the same.
 export CASTELLAN_TEMPORAL_CLI ?= $(CURDIR)/bin/temporal
 
-# Tests trade memory for time: what they run is collected less often. The Temporal server that end-to-end tests share
-# would grow to more than 3 GiB by that.
+# Tests trade memory for time: garbage is collected less often. The limit keeps the Temporal server that end-to-end
+# tests share from growing to more than 3 GiB.
 test test-unit test-race test-large test-e2e test-shipped contract campaign: export GOGC ?= 400
 test test-e2e test-shipped campaign: export GOMEMLIMIT ?= 1536MiB
 
@@ -32,19 +32,20 @@ test: bin/gotestsum bin/temporal ## Run the tests beside the code, and end to en
 	scripts/test summary unit e2e || failed=1; \
 	exit $$failed
 
-# Lint vets already. What takes longest begins first: the tests of workflows run one after the other.
+# Lint runs vet already. The slowest package begins first: the tests of workflows run one after the other.
 UNIT = ./workflows $$(go list ./... | grep -v '/castellan/e2e')
 test-unit: bin/gotestsum ## Run the tests beside the code
 	@scripts/test unit -vet=off -short -timeout 10m $(UNIT)
 
-# Where nothing runs at once, the race detector has nothing to find: it is for the packages that lock or serve, or whose tests
-# do. SQLite is translated from C, and under it some twenty times slower: that code alone, which shares nothing with ours, is built
-# without.
+# The race detector finds nothing where nothing runs concurrently, so it runs for packages that lock or serve, or whose
+# tests do. SQLite, which is translated from C, would be some twenty times slower; it shares no memory with our code,
+# and is built without the detector.
 RACED = $$(go list -f '{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}} ' ./... | \
 	grep -E ' (sync(/atomic)?|net/http(/httptest)?|[^ ]*/activitytest) ' | cut -d ' ' -f 1 | grep -Ev '/castellan/(e2e|workflows$$)')
-# Of one workflow, one coroutine runs at a time. Only what workflows share can race: so those tests run that have many run at once.
+# In one workflow, only one coroutine runs at a time. Only what workflows share can race, so only tests with many
+# workflows at once are run.
 RACED_WORKFLOWS = TestRecordedHistoriesReplay|TestTemporaryGrantTenThousandGrants|TestAccessReviewManyReviews
-test-race: bin/gotestsum ## Run the tests beside the code with the race detector, of the packages in which things run at once
+test-race: bin/gotestsum ## Run the tests of packages with concurrency under the race detector
 	@[ -n "$(RACE)" ] || { echo "the race detector needs a C compiler" >&2; exit 2; }
 	@failed=0; \
 	scripts/test race $(RACE) -vet=off -short -timeout 25m $(RACED) || failed=1; \
@@ -52,10 +53,11 @@ test-race: bin/gotestsum ## Run the tests beside the code with the race detector
 	exit $$failed
 
 LARGE = $(shell grep -rl --include='*_test.go' 'testing\.Short()' --exclude-dir=e2e .)
-test-large: bin/gotestsum ## Run the tests beside the code that take long
+test-large: bin/gotestsum ## Run the slow tests beside the code
 	@scripts/test large -vet=off -timeout 15m -run "^($$(grep -ho '^func Test[A-Za-z0-9_]*' $(LARGE) | cut -c6- | paste -sd '|'))$$" $(sort $(dir $(LARGE)))
 
-# Those that take longest begin first. With -short, every third of the ways in which Atlassian fails is tried; test-shipped tries all.
+# The slowest packages begin first. With -short, a third of the ways in which Atlassian can fail is tried; test-shipped
+# tries all of them.
 E2E = ./e2e/sync ./e2e/grants ./e2e/identities ./e2e/reviews ./e2e/rules $$(go list ./e2e/... | grep -Ev "/e2e/(contract|sources)")
 test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests
 	@go run ./e2e/server scripts/test e2e -vet=off -short -count=1 -p 3 -timeout 30m -skip '^TestCampaign' $(E2E)
@@ -75,7 +77,7 @@ check: ## Run all that CI runs: lint, all tests in all ways, campaigns
 lint: bin/staticcheck bin/workflowcheck ## Check formatting, vet, staticcheck, workflow determinism, layout and go.mod
 	@scripts/lint
 
-bench: bin/temporal ## Measure the whole with real processes, as a Markdown table (ARGS=flags of e2e/bench)
+bench: bin/temporal ## Measure the whole system with real processes, as a Markdown table (ARGS=flags of e2e/bench)
 	@go run ./e2e/bench $(ARGS)
 
 BENCH ?= .
@@ -92,36 +94,36 @@ contract: bin/gotestsum ## Check every request and simulated answer against the 
 
 N ?= 20
 GRANTS ?= 40
-campaign: bin/gotestsum bin/temporal ## Break things at random N times, lend GRANTS grants in each weather, check that all access is right (SEED=first)
+campaign: bin/gotestsum bin/temporal ## Inject random faults N times, with GRANTS grants in each scenario, and check that all access is right (SEED=first)
 	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_GRANTS=$(GRANTS) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -p 2 -parallel 8 -timeout 3h -run '^TestCampaign' ./e2e/...
 
-bench-grants: bin/gotestsum bin/temporal ## Measure what N open grants cost (5000 take ten minutes and more)
+bench-grants: bin/gotestsum bin/temporal ## Measure what N open grants cost (5000 take at least ten minutes)
 	@FORMAT=standard-verbose CASTELLAN_OPEN_GRANTS=$(N) scripts/test bench-grants -count=1 -timeout 90m -run '^TestManyOpenGrants$$' ./e2e/grants
 
 REVIEW ?= 10000x300
-bench-reviews: bin/gotestsum bin/temporal ## Measure a review of so many items and reviewers (REVIEW=10000x300)
-	@FORMAT=standard-verbose CASTELLAN_REVIEW=$(REVIEW) scripts/test bench-reviews -count=1 -timeout 30m -run '^TestALargeReview$$' ./e2e/reviews
+bench-reviews: bin/gotestsum bin/temporal ## Measure a review with many items and reviewers (REVIEW=10000x300)
+	@FORMAT=standard-verbose CASTELLAN_REVIEW=$(REVIEW) scripts/test bench-reviews -count=1 -timeout 30m -run '^TestReviewOfManyItems$$' ./e2e/reviews
 
-# The version as a tag of images may have it.
+# The version, with the characters that an image tag may have.
 COMMA := ,
 TAG = $(shell printf %s '$(VERSION)' | tr -c 'A-Za-z0-9_.-' -)
 up: ## Start PostgreSQL, Temporal, its Web UI and a worker in Docker (SIM=1 with a simulator, REVIEWS=1 with the reviewers' page, WORKERS=3)
 	@CASTELLAN_VERSION="$(TAG)" CASTELLAN_ORGANIZATIONS=$(if $(SIM),simulator,atlassian) WORKERS=$(or $(WORKERS),1) \
 		COMPOSE_PROFILES=$(if $(SIM),simulator$(COMMA)reviews,$(if $(REVIEWS),reviews)) deploy/up.sh
 
-tutorial: bin/temporal ## Type docs/first-organization.md line by line
+tutorial: bin/temporal ## Run the commands of docs/first-organization.md one by one
 	@scripts/tutorial
 
-pictures: bin/temporal ## Take the pictures in docs/images of the demo (needs Chromium)
+pictures: bin/temporal ## Take the screenshots of the demo in docs/images (needs Chromium)
 	@go run ./e2e/pictures
 
-story: ## Tell the demo's story in what "up SIM=1" has started
+story: ## Play the demo's story in the installation that "up SIM=1" has started
 	@CASTELLAN_VERSION="$(TAG)" docker compose run --rm --build --no-deps story
 
 down: ## Stop what "up" started; the databases stay
 	@docker compose --profile '*' down
 
-pin: ## Pin the images that compose uses to what their tags name now (needs a registry)
+pin: ## Pin the images that Compose uses to the current digests of their tags (needs a registry)
 	@deploy/pin.sh
 
 build: ## Build static binaries into dist/

@@ -126,8 +126,8 @@ func InForce(all []Grant, at time.Time) []Grant {
 	return slices.DeleteFunc(slices.Clone(all), func(g Grant) bool { return !g.InForce(at) })
 }
 
-// WithinRest reports whether the grant is or was in force during a span, or within a rest before or after it.
-func (g Grant) WithinRest(from, until time.Time, rest time.Duration) bool {
+// WithinCooldown reports whether the grant is or was in force during a span, or within a rest before or after it.
+func (g Grant) WithinCooldown(from, until time.Time, rest time.Duration) bool {
 	held := (g.State == GrantGranted || g.State == GrantEnded) && g.Until.After(g.From)
 	return held && from.Before(g.Until.Add(rest)) && g.From.Before(until.Add(rest))
 }

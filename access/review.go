@@ -105,10 +105,10 @@ type Item struct {
 	Before       *PastDecision `json:"before,omitempty"`  // the decision of an earlier review of the campaign
 
 	// The outcome.
-	Stage   int     `json:"stage"`             // the last that it reached
-	Version int     `json:"version"`           // counts its decisions: one on an older version is stale
-	Said    []Said  `json:"said,omitempty"`    // the decisions that count, by stage, then by reviewer
-	Verdict Verdict `json:"verdict,omitempty"` // what they come to so far; "": nobody has decided
+	Stage   int            `json:"stage"`             // the last that it reached
+	Version int            `json:"version"`           // counts its decisions: one on an older version is stale
+	Said    []ItemDecision `json:"said,omitempty"`    // the decisions that count, by stage, then by reviewer
+	Verdict Verdict        `json:"verdict,omitempty"` // what they come to so far; "": nobody has decided
 	// at the close: nobody decided, so the campaign's rule for silence did
 	Silent  bool      `json:"silent,omitempty"`
 	Outcome Outcome   `json:"outcome,omitempty"`
@@ -148,9 +148,9 @@ type PastDecision struct {
 	At      time.Time `json:"at"`
 }
 
-// Said is one reviewer's decision on one item in one stage; the last one counts. By is an account ID; in a review from
-// before reviewers were accounts it may be an address.
-type Said struct {
+// ItemDecision is one reviewer's decision on one item in one stage; the last one counts. By is an account ID; in a
+// review from before reviewers were accounts it may be an address.
+type ItemDecision struct {
 	Stage   int       `json:"stage"`
 	By      string    `json:"by"`
 	Email   string    `json:"email,omitempty"` // the reviewer's address then, for display and never compared
@@ -160,7 +160,7 @@ type Said struct {
 }
 
 // Who returns the reviewer's name for display.
-func (s Said) Who() string { return cmp.Or(s.Email, s.By) }
+func (s ItemDecision) Who() string { return cmp.Or(s.Email, s.By) }
 
 // Outcome is the outcome of an item.
 type Outcome string

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pins the images of others that docker-compose.yml and the Dockerfiles name: each tag gets the digest of what it names now in
-# its registry. Run it again to take patches over; git diff shows what came.
+# Pins the third-party images in docker-compose.yml and the Dockerfiles: adds to each tag the digest that it has in its
+# registry now. Run it again to get patches; git diff shows what changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What "make up" runs: prepares what the containers need from this folder, starts them, and says what is wrong if one does not
-# come up. What was chosen is in the environment, and is written into .env, from which Docker Compose reads it too: a plain
-# "docker compose up" then starts the same, rather than pointing a worker of the simulator's at Atlassian.
+# Run by "make up": prepares what the containers need from this folder, starts them, and shows what is wrong if one does
+# not come up. The chosen options are in the environment, and are written into .env, which Docker Compose reads too. So
+# a plain "docker compose up" starts the same services, and does not point a worker that used the simulator at
+# Atlassian.
 #
-# deploy/secrets is closed to other users of this machine; the files in it can be read by any user, because the programs in the
-# containers do not run as yours.
+# The folder deploy/secrets is closed to other users of this machine. The files in it are readable for any user, because
+# the programs in the containers do not run as your user.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -49,7 +50,7 @@ echo "It did not come up. What is not well, and its last words:" >&2
 docker compose ps --all --format '{{.Service}}|{{.Name}}|{{.State}}|{{.Health}}|{{.ExitCode}}' |
 	while IFS='|' read -r service name state health code; do
 		case $state/$health/$code in
-		running/healthy/* | exited/*/0 | created/*) continue ;; # what was not started waits for another
+		running/healthy/* | exited/*/0 | created/*) continue ;; # a service that was only created waits for another one
 		esac
 		printf '\n%s: %s\n' "$service" "$(docker inspect --format \
 			'{{.State.Status}}{{with .State.Health}}, {{.Status}}{{end}}, exit code {{.State.ExitCode}}' "$name")"

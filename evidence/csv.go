@@ -46,9 +46,9 @@ func csvRow(i access.Item) []string {
 		strconv.Itoa(i.N), i.Person, i.Email, i.Name, external(i), string(i.Target), strings.Join(i.Opens, "; "),
 		reasons(i), since(i), yesNo(i.Owned), uses(i), peers(i),
 		string(i.Recommend), i.Because, strconv.Itoa(i.Risk), string(i.Verdict), yesNo(i.Silent),
-		joinTexts(i.Said, func(s access.Said) string { return s.Who() }),
+		joinTexts(i.Said, func(s access.ItemDecision) string { return s.Who() }),
 		joinTexts(i.Said, comment),
-		joinTexts(i.Said, func(s access.Said) string { return s.At.UTC().Format(time.RFC3339) }),
+		joinTexts(i.Said, func(s access.ItemDecision) string { return s.At.UTC().Format(time.RFC3339) }),
 		string(i.Outcome), i.Why, i.Plan, i.Run, formatTime(i.Until), formatTime(i.Settled),
 	}
 	for n, cell := range row {
@@ -68,7 +68,7 @@ func joinTexts[T any](all []T, text func(T) string) string {
 	return strings.Join(texts, "; ")
 }
 
-func comment(s access.Said) string {
+func comment(s access.ItemDecision) string {
 	if s.Comment == "" {
 		return ""
 	}

@@ -93,7 +93,7 @@ type page struct {
 	Seal          Seal
 }
 
-func newPage(p wholePack, checked Checked) page {
+func newPage(p wholePack, checked VerifiedPack) page {
 	settings, _ := readSettings(p.head.Campaign) // cannot fail: checked by read
 	shown := page{
 		Org: p.head.Org, Campaign: p.head.Review.Campaign,

@@ -16,7 +16,7 @@ type itemCheck struct {
 
 // decisionCheck is one person's decision in one stage, as in the item and as in the log.
 type decisionCheck struct {
-	access.Said
+	access.ItemDecision
 	verdict   access.Verdict // of the person's last decision in the log; "": none
 	at        time.Time      // the time of that
 	commented bool           // the log has the comment too
@@ -25,7 +25,7 @@ type decisionCheck struct {
 func newItemCheck(i access.Item) itemCheck {
 	a := itemCheck{decisions: make([]decisionCheck, len(i.Said))}
 	for n, said := range i.Said {
-		a.decisions[n] = decisionCheck{Said: said, commented: said.Comment == ""}
+		a.decisions[n] = decisionCheck{ItemDecision: said, commented: said.Comment == ""}
 	}
 	return a
 }

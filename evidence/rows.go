@@ -21,7 +21,7 @@ type row struct {
 	Advice                    string
 	Verdict                   access.Verdict
 	Silent, Exception         bool
-	Said                      []access.Said
+	Said                      []access.ItemDecision
 	Label, Answer, References string // of the outcome
 }
 

@@ -116,7 +116,7 @@ func (m *sampleParts) log(e access.ReviewEvent) { m.events = append(m.events, e)
 func (m *sampleParts) say(n, stage int, by string, verdict access.Verdict, at time.Time, bulk int, comment string) {
 	i := &m.items[n]
 	i.Stage, i.Version = stage, i.Version+1
-	i.Said = append(i.Said, access.Said{Stage: stage, By: by, Verdict: verdict, Comment: comment, At: at})
+	i.Said = append(i.Said, access.ItemDecision{Stage: stage, By: by, Verdict: verdict, Comment: comment, At: at})
 	m.log(access.ReviewEvent{At: at, Kind: access.EventDecided, By: by, Via: "page", Item: n + 1, Stage: stage,
 		Verdict: verdict, Bulk: bulk, Text: comment})
 }

@@ -50,7 +50,7 @@ func shortenItem(i access.Item, degree int) access.Item {
 		*text = truncate(*text, most)
 	}
 	said := i.Said
-	i.Said = make([]access.Said, len(said))
+	i.Said = make([]access.ItemDecision, len(said))
 	for n, s := range said {
 		s.Comment, s.Email = truncate(s.Comment, maxText), truncate(s.Email, most)
 		switch {

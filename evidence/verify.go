@@ -9,8 +9,8 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Checked describes a pack that passed Verify.
-type Checked struct {
+// VerifiedPack describes a pack that passed Verify.
+type VerifiedPack struct {
 	Org       string        `json:"org"`
 	Review    access.Review `json:"review"`
 	Made      time.Time     `json:"made"`
@@ -28,7 +28,7 @@ type Checked struct {
 // comment has more on what a pack proves.
 //
 // The file is read once, line by line. Only the decisions are kept in memory.
-func Verify(r io.Reader) (Checked, error) { return read(r, visitor{}) }
+func Verify(r io.Reader) (VerifiedPack, error) { return read(r, visitor{}) }
 
 // visitor is called with a pack's contents while they are being checked. They are valid only if read then returns no
 // error.
@@ -38,13 +38,13 @@ type visitor struct {
 	event func(access.ReviewEvent)
 }
 
-func read(r io.Reader, see visitor) (Checked, error) {
+func read(r io.Reader, see visitor) (VerifiedPack, error) {
 	lines := newLineReader(r)
 	c := checker{counts: newCounts()}
 	for !c.ended {
 		kind, body, err := lines.next()
 		if errors.Is(err, io.EOF) {
-			return Checked{}, fmt.Errorf("evidence: line %d: it is missing: the file ends without its last line, of kind end", lines.seq+1)
+			return VerifiedPack{}, fmt.Errorf("evidence: line %d: it is missing: the file ends without its last line, of kind end", lines.seq+1)
 		}
 		if err == nil {
 			if err = c.line(kind, body, see); err != nil {
@@ -55,13 +55,13 @@ func read(r io.Reader, see visitor) (Checked, error) {
 			err = c.crossCheck()
 		}
 		if err != nil {
-			return Checked{}, fmt.Errorf("evidence: %w", err)
+			return VerifiedPack{}, fmt.Errorf("evidence: %w", err)
 		}
 	}
 	seal := Seal{Lines: lines.seq, Head: lines.head}
 	if _, _, err := lines.next(); !errors.Is(err, io.EOF) {
-		return Checked{}, fmt.Errorf("evidence: line %d: it comes after the end: somebody added it", seal.Lines+1)
+		return VerifiedPack{}, fmt.Errorf("evidence: line %d: it comes after the end: somebody added it", seal.Lines+1)
 	}
-	return Checked{Org: c.head.Org, Review: c.head.Review, Made: c.head.Made, Castellan: c.head.Castellan, Seal: seal,
-		Counts: c.counts}, nil
+	return VerifiedPack{Org: c.head.Org, Review: c.head.Review, Made: c.head.Made, Castellan: c.head.Castellan,
+		Seal: seal, Counts: c.counts}, nil
 }

@@ -195,12 +195,12 @@ func duel() sampleParts {
 		i := &m.items[n]
 		i.Stage, i.Silent, i.Verdict, i.Said, i.Outcome, i.Why, i.Run = 1, false, "", nil, access.OutcomeKept, "", ""
 	}
-	m.items[0].Said = []access.Said{
+	m.items[0].Said = []access.ItemDecision{
 		{Stage: 1, By: "ana", Verdict: access.VerdictKeep, Comment: "still needed", At: m.events[1].At},
 		{Stage: 1, By: "bo", Verdict: access.VerdictRemove, At: m.events[2].At},
 	}
 	m.items[0].Verdict, m.items[0].Outcome = access.VerdictRemove, access.OutcomeRemoved
-	m.items[1].Said = []access.Said{{Stage: 1, By: "ana", Verdict: access.VerdictKeep, Comment: "asked her",
+	m.items[1].Said = []access.ItemDecision{{Stage: 1, By: "ana", Verdict: access.VerdictKeep, Comment: "asked her",
 		At: m.events[4].At}}
 	m.items[1].Verdict = access.VerdictKeep
 	m.items[2].Silent, m.items[2].Outcome = true, access.OutcomeUndecided
@@ -373,7 +373,7 @@ func TestVerifyComparesTheLastDecision(t *testing.T) {
 			last.Item, last.Stage = 1, 2
 			m.items[0].Stage, m.items[0].Verdict, m.items[0].Outcome = 2, access.VerdictKeep, access.OutcomeKept
 			m.items[0].Said = append(m.items[0].Said,
-				access.Said{Stage: 2, By: "ana", Verdict: access.VerdictKeep, At: last.At})
+				access.ItemDecision{Stage: 2, By: "ana", Verdict: access.VerdictKeep, At: last.At})
 		},
 	} {
 		m := duel()

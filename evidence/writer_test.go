@@ -31,7 +31,7 @@ func TestWriterWritesAValidPack(t *testing.T) {
 	require.Equal(t, 1+60+len(m.events)+1, seal.Lines)
 	review := m.head.Review
 	review.Head, review.Lines = "", 0
-	require.Equal(t, evidence.Checked{
+	require.Equal(t, evidence.VerifiedPack{
 		Org: "acme", Review: review, Made: m.head.Made, Castellan: "v1.4.0", Seal: seal,
 		Counts: evidence.Counts{
 			Items: 60, Events: len(m.events), Verdicts: map[string]int{"keep": 44, "remove": 9, "none": 7},
@@ -198,7 +198,7 @@ func sayOften(m *sampleParts, people int, comment string) {
 	for n := range people {
 		at := m.head.Review.Opened.Add(time.Duration(n) * time.Second)
 		by := fmt.Sprintf("712020:%08d-c1d2-4f5e-9a8b-000000000000", n)
-		i.Said = append(i.Said, access.Said{Stage: 1, By: by, Email: by + "@acme.example", Verdict: access.VerdictKeep,
+		i.Said = append(i.Said, access.ItemDecision{Stage: 1, By: by, Email: by + "@acme.example", Verdict: access.VerdictKeep,
 			Comment: comment, At: at})
 		events = append(events, access.ReviewEvent{At: at, Kind: access.EventDecided, By: by, Via: "page", Item: 1,
 			Stage: 1, Verdict: access.VerdictKeep, Text: comment})

@@ -8,10 +8,10 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// Arrived records that the person known by an e-mail address has an account ID now. Unsettled grants, open plan lines,
-// and open holdings of the address go over to the account ID, and so does the grants' Key: the workflow of the former
-// one hands them over. If the account has the same line already, the other stays. A repeat does nothing.
-func (l *Ledger) Arrived(ctx context.Context, org, email, account string, at time.Time) error {
+// RecordArrival records that the person known by an e-mail address has an account ID now. Unsettled grants, open plan
+// lines, and open holdings of the address go over to the account ID, and so does the grants' Key: the workflow of the
+// former one hands them over. If the account has the same line already, the other stays. A repeat does nothing.
+func (l *Ledger) RecordArrival(ctx context.Context, org, email, account string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, "record that "+email+" is "+account, func(w *write) error {
 		address := strings.ToLower(email)

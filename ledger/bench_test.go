@@ -157,7 +157,7 @@ func BenchmarkOpenGrants(b *testing.B) {
 			}},
 			{"Lapsed100", func() error {
 				_,
-					err := l.Lapsed(b.Context(), org, noon.Add(3*time.Hour), 100)
+					err := l.OverdueGrants(b.Context(), org, noon.Add(3*time.Hour), 100)
 				return err
 			}},
 			{"RequestGrant", func() error {

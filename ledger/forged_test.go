@@ -81,7 +81,7 @@ func TestAnOlderRowPutBackIsNotActedOn(t *testing.T) {
 			},
 			func(t *testing.T, l *ledger.Ledger) {
 				require.Equal(t, []string{"g1"}, state(t, l, ana).Unproven)
-				require.NoError(t, l.GrantGiven(t.Context(), org, []string{"g1"}, minutes(6)))
+				require.NoError(t, l.MarkGrantProvisioned(t.Context(), org, []string{"g1"}, minutes(6)))
 				require.Equal(t, []string{"g1"}, state(t, l, ana).Unproven, "written over, it is no better")
 				_, _, err := l.RequestGrant(t.Context(), org, lease("g1"))
 				require.ErrorIs(t, err, ledger.ErrUnexplained)

@@ -177,7 +177,7 @@ func TestApprovalsKeepToTheRest(t *testing.T) {
 		require.NoError(t, err)
 		for _, at := range []time.Duration{time.Hour, 4 * time.Hour, 6*time.Hour - time.Second} {
 			_, err := approve("g2", noon.Add(at))
-			rest, is := errors.AsType[*review.RestError](err)
+			rest, is := errors.AsType[*review.CooldownError](err)
 			require.True(t, is, "%s later: %v", at, err)
 			require.Equal(t, "g1", rest.Other.ID)
 			still, err := l.Grant(t.Context(), org, "g2")
@@ -188,7 +188,7 @@ func TestApprovalsKeepToTheRest(t *testing.T) {
 		_, err = approve("ahead", noon)
 		require.NoError(t, err, "it begins long after")
 		_, err = approve("g2", noon.Add(6*time.Hour))
-		_, is := errors.AsType[*review.RestError](err)
+		_, is := errors.AsType[*review.CooldownError](err)
 		require.True(t, is, "another is to begin an hour after its end")
 		_, err = approve("g2", noon.Add(17*time.Hour))
 		require.NoError(t, err)
@@ -217,11 +217,11 @@ func TestNearFindsWhatIsHeldWhateverWasAskedSince(t *testing.T) {
 		require.NoError(t, err)
 		for want, after := range map[string]time.Time{"held later waits": noon,
 			"later waits": noon.Add(2 * time.Hour)} {
-			near, err := l.Near(t.Context(), org, person(1).ID, after)
+			near, err := l.GrantsNear(t.Context(), org, person(1).ID, after)
 			require.NoError(t, err)
 			require.Equal(t, want, strings.Join(ids(near), " "))
 		}
-		none, err := l.Near(t.Context(), org, "other", noon)
+		none, err := l.GrantsNear(t.Context(), org, "other", noon)
 		require.NoError(t, err)
 		require.Empty(t, none)
 	})

@@ -67,9 +67,9 @@ func (w *write) end(ctx context.Context, g access.Grant, at time.Time) (access.G
 	return w.change(ctx, g, grantEntry(g, EntryGrantEnded, at, fields))
 }
 
-// GrantGiven records that access was seen to be given by these grants. The first instant stays; grants that were not
-// granted stay as they are. ErrNotFound: there is no grant of one of the IDs, and none was changed.
-func (l *Ledger) GrantGiven(ctx context.Context, org string, ids []string, at time.Time) error {
+// MarkGrantProvisioned records that access was seen to be given by these grants. The first instant stays; grants that
+// were not granted stay as they are. ErrNotFound: there is no grant of one of the IDs, and none was changed.
+func (l *Ledger) MarkGrantProvisioned(ctx context.Context, org string, ids []string, at time.Time) error {
 	at = orNow(at)
 	return l.write(ctx, org, fmt.Sprintf("record that the grants %v gave access", ids), func(w *write) error {
 		return w.eachGrant(ctx, ids, func(g access.Grant) error {
@@ -83,10 +83,10 @@ func (l *Ledger) GrantGiven(ctx context.Context, org string, ids []string, at ti
 	})
 }
 
-// GrantTaken records that nothing is left of these grants to remove; how says what was seen. The first instant stays.
-// One whose time is over ends with it; one that is still in force stays as it is. ErrNotFound: there is no grant of one
-// of the IDs, and none was changed.
-func (l *Ledger) GrantTaken(ctx context.Context, org string, ids []string, at time.Time, how string) error {
+// MarkGrantRevoked records that nothing is left of these grants to remove; how says what was seen. The first instant
+// stays. One whose time is over ends with it; one that is still in force stays as it is. ErrNotFound: there is no grant
+// of one of the IDs, and none was changed.
+func (l *Ledger) MarkGrantRevoked(ctx context.Context, org string, ids []string, at time.Time, how string) error {
 	at = orNow(at)
 	return l.write(ctx, org, fmt.Sprintf("record that the access of the grants %v was taken back", ids),
 		func(w *write) error {

@@ -90,16 +90,16 @@ func TestGivenAndTakenAreRecordedOnce(t *testing.T) {
 		request(t, l, asked("waiting"))
 		entries := kinds(t, l)
 		all, over := []string{"one", "two", "waiting"}, noon.Add(2*time.Hour)
-		require.NoError(t, l.GrantGiven(t.Context(), org, all[:1], noon.Add(time.Second)))
-		require.NoError(t, l.GrantGiven(t.Context(), org, all, noon.Add(time.Minute)))
-		require.NoError(t, l.GrantTaken(t.Context(), org, all, over.Add(-time.Second), "too early"))
+		require.NoError(t, l.MarkGrantProvisioned(t.Context(), org, all[:1], noon.Add(time.Second)))
+		require.NoError(t, l.MarkGrantProvisioned(t.Context(), org, all, noon.Add(time.Minute)))
+		require.NoError(t, l.MarkGrantRevoked(t.Context(), org, all, over.Add(-time.Second), "too early"))
 		require.Equal(t, append(entries, "grant-given", "grant-given"), kinds(t, l))
 
 		_, err := l.EndGrant(t.Context(), org, "one", "", "", over)
 		require.NoError(t, err)
 		require.False(t, stored(t, l, "one").Settled())
 		for range 2 {
-			require.NoError(t, l.GrantTaken(t.Context(), org, all, over.Add(time.Minute), "removed"))
+			require.NoError(t, l.MarkGrantRevoked(t.Context(), org, all, over.Add(time.Minute), "removed"))
 		}
 		require.Equal(t, append(entries, "grant-given", "grant-given", "grant-ended", "grant-taken", "grant-ended",
 			"grant-taken"), kinds(t, l))
@@ -112,9 +112,9 @@ func TestGivenAndTakenAreRecordedOnce(t *testing.T) {
 		require.Equal(t, access.GrantWaiting, stored(t, l, "waiting").State)
 
 		request(t, l, lease("three"))
-		require.ErrorIs(t, l.GrantGiven(t.Context(), org, []string{"three", "none"}, noon), ledger.ErrNotFound)
+		require.ErrorIs(t, l.MarkGrantProvisioned(t.Context(), org, []string{"three", "none"}, noon), ledger.ErrNotFound)
 		require.Zero(t, stored(t, l, "three").ProvisionedAt, "all or none")
-		require.ErrorIs(t, l.GrantTaken(t.Context(), org, []string{"none"}, noon, ""), ledger.ErrNotFound)
+		require.ErrorIs(t, l.MarkGrantRevoked(t.Context(), org, []string{"none"}, noon, ""), ledger.ErrNotFound)
 		_, err = l.EndGrant(t.Context(), org, "none", "", "", noon)
 		require.ErrorIs(t, err, ledger.ErrNotFound)
 		_, err = l.ExpireGrant(t.Context(), org, "none", noon)
@@ -132,7 +132,7 @@ func TestAnAddressBecomesAnAccount(t *testing.T) {
 			g.Person, g.Email, g.Target = "Guest@Else.example", "", access.Directory
 			request(t, l, *g)
 		}
-		require.NoError(t, l.GrantTaken(t.Context(), org, []string{"settled"}, noon.Add(3*time.Hour), "seen"))
+		require.NoError(t, l.MarkGrantRevoked(t.Context(), org, []string{"settled"}, noon.Add(3*time.Hour), "seen"))
 		request(t, l, lease("else"))
 
 		line := access.Change{Person: address, Email: address, Target: access.Directory, Action: access.Add, At: noon,
@@ -152,7 +152,7 @@ func TestAnAddressBecomesAnAccount(t *testing.T) {
 		require.NoError(t, err)
 
 		for range 2 {
-			require.NoError(t, l.Arrived(t.Context(), org, "Guest@ELSE.example", account, noon.Add(time.Minute)))
+			require.NoError(t, l.RecordArrival(t.Context(), org, "Guest@ELSE.example", account, noon.Add(time.Minute)))
 		}
 		for id, who := range map[string]string{"open": account, "waiting": account, "settled": address,
 			"else": person(1).ID} {

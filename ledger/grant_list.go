@@ -77,8 +77,8 @@ func (l *Ledger) GrantsFormerly(ctx context.Context, org, key string, target acc
 	return all, reading(err, "the grants of "+string(target)+" that were kept under "+key, org)
 }
 
-// HandedOver records that the grants' own workflow knows them: that of their former key is no longer responsible.
-func (l *Ledger) HandedOver(ctx context.Context, org string, ids []string) error {
+// RecordHandOver records that the grants' own workflow knows them: that of their former key is no longer responsible.
+func (l *Ledger) RecordHandOver(ctx context.Context, org string, ids []string) error {
 	return l.write(ctx, org, fmt.Sprintf("record that the grants %v were handed over", ids), func(w *write) error {
 		for _, id := range ids {
 			if _, err := w.exec(ctx, `UPDATE grants SET former_key = '' WHERE org = ? AND id = ?`, org,
@@ -102,9 +102,9 @@ func (l *Ledger) ArrivedAs(ctx context.Context, org, address string, target acce
 	return account, reading(err, "who arrived as "+address, org)
 }
 
-// Earlier returns at most limit grants (1,000 for 0) of the target that a person was ever given, refused or waits for,
-// newest request first; by account ID, or the address in lower case of somebody who has none yet.
-func (l *Ledger) Earlier(ctx context.Context, org, person string, target access.Entitlement,
+// EarlierGrants returns at most limit grants (1,000 for 0) of the target that a person was ever given, refused or waits
+// for, newest request first; by account ID, or the address in lower case of somebody who has none yet.
+func (l *Ledger) EarlierGrants(ctx context.Context, org, person string, target access.Entitlement,
 	limit int) ([]access.Grant, error) {
 	query, args := earlierQuery(org, person, target, limit)
 	all, err := collect(ctx, l.reads, scanGrant, query, args...)
@@ -116,10 +116,10 @@ func earlierQuery(org, person string, target access.Entitlement, limit int) (str
 		[]any{org, person, access.Fold(string(target)), atMost(limit)}
 }
 
-// Near returns a person's grants, of whatever target, that are in force after the instant, and those that wait: what
-// the limits on consecutive grants and on the rest between two grants count. One that was withdrawn before it began is
-// not held. However often somebody asks and withdraws, nothing is left out.
-func (l *Ledger) Near(ctx context.Context, org, person string, after time.Time) ([]access.Grant, error) {
+// GrantsNear returns a person's grants, of whatever target, that are in force after the instant, and those that wait:
+// what the limits on consecutive grants and on the rest between two grants count. One that was withdrawn before it
+// began is not held. However often somebody asks and withdraws, nothing is left out.
+func (l *Ledger) GrantsNear(ctx context.Context, org, person string, after time.Time) ([]access.Grant, error) {
 	all, err := l.reads.near(ctx, org, person, after)
 	return all, reading(err, "what "+person+" was granted", org)
 }
@@ -146,9 +146,9 @@ func awaitedQuery(org, person string) (string, []any) {
 		[]any{org, person}
 }
 
-// Lapsed returns at most limit grants (1,000 for 0) that ended before the instant and of which something may be left to
-// remove, the earliest end first: those of lost workflows.
-func (l *Ledger) Lapsed(ctx context.Context, org string, before time.Time, limit int) ([]access.Grant, error) {
+// OverdueGrants returns at most limit grants (1,000 for 0) that ended before the instant and of which something may be
+// left to remove, the earliest end first: those of lost workflows.
+func (l *Ledger) OverdueGrants(ctx context.Context, org string, before time.Time, limit int) ([]access.Grant, error) {
 	query, args := lapsedQuery(org, before, limit)
 	all, err := collect(ctx, l.reads, scanGrant, query, args...)
 	return all, reading(err, "the grants that ended before "+before.UTC().Format(time.RFC3339), org)

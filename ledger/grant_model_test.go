@@ -109,9 +109,9 @@ func (s step) send(t *testing.T, r *rapid.T, l *ledger.Ledger, org string, g acc
 	case "revoke":
 		_, err = l.EndGrant(t.Context(), org, g.ID, s.by, "done", s.at)
 	case "given":
-		err = l.GrantGiven(t.Context(), org, []string{g.ID}, s.at)
+		err = l.MarkGrantProvisioned(t.Context(), org, []string{g.ID}, s.at)
 	case "taken":
-		err = l.GrantTaken(t.Context(), org, []string{g.ID}, s.at, "seen")
+		err = l.MarkGrantRevoked(t.Context(), org, []string{g.ID}, s.at, "seen")
 	}
 	require.NoError(r, err, "%+v", s)
 }

@@ -16,9 +16,9 @@ import (
 var ErrUnexplained = errors.New(
 	"the ledger's chain does not explain it: it was written past Castellan; starter verify-ledger names all such rows")
 
-// Unproven returns those of the grants, by ID, that according to the chain were not granted, or not as they are now.
-// They are no reason to give anything.
-func (l *Ledger) Unproven(ctx context.Context, org string, grants []access.Grant) (map[string]bool, error) {
+// UnprovenGrants returns those of the grants, by ID, that according to the chain were not granted, or not as they are
+// now. They are no reason to give anything.
+func (l *Ledger) UnprovenGrants(ctx context.Context, org string, grants []access.Grant) (map[string]bool, error) {
 	unproven, err := l.unproven(ctx, org, grants)
 	return unproven, reading(err, "what the chain says of grants", org)
 }

@@ -176,7 +176,7 @@ func TestGrantsOfWhoArrivesAreHandedOver(t *testing.T) {
 		was, err := l.ArrivedAs(t.Context(), org, "Guest@else.example", access.Directory)
 		require.NoError(t, err)
 		require.Empty(t, was)
-		require.NoError(t, l.Arrived(t.Context(), org, "guest@else.example", "id-guest", noon))
+		require.NoError(t, l.RecordArrival(t.Context(), org, "guest@else.example", "id-guest", noon))
 		now := stored(t, l, "1")
 		require.Equal(t, []string{"id-guest", "id-guest", "guest@else.example"},
 			[]string{now.Person, now.Key, now.FormerKey})
@@ -186,7 +186,7 @@ func TestGrantsOfWhoArrivesAreHandedOver(t *testing.T) {
 		moving, err := l.GrantsFormerly(t.Context(), org, "guest@else.example", access.Directory)
 		require.NoError(t, err)
 		require.Equal(t, []string{"1"}, ids(moving))
-		require.NoError(t, l.HandedOver(t.Context(), org, []string{"1"}))
+		require.NoError(t, l.RecordHandOver(t.Context(), org, []string{"1"}))
 		moving, err = l.GrantsFormerly(t.Context(), org, "guest@else.example", access.Directory)
 		require.NoError(t, err)
 		require.Empty(t, moving)
@@ -243,10 +243,10 @@ func TestGrantsAreListed(t *testing.T) {
 			}
 			require.Equal(t, "fedcba", all)
 		}
-		some, err := l.Earlier(t.Context(), org, person(1).ID, "role:ORG-admin", 3)
+		some, err := l.EarlierGrants(t.Context(), org, person(1).ID, "role:ORG-admin", 3)
 		require.NoError(t, err)
 		require.Equal(t, []string{"d", "c", "b"}, ids(some))
-		none, err := l.Earlier(t.Context(), org, "other", access.OrgAdmin, 0)
+		none, err := l.EarlierGrants(t.Context(), org, "other", access.OrgAdmin, 0)
 		require.NoError(t, err)
 		require.Empty(t, none)
 
@@ -254,15 +254,15 @@ func TestGrantsAreListed(t *testing.T) {
 		for want, before := range map[string]time.Time{
 			"": noon.Add(2 * time.Hour), "b": noon.Add(2*time.Hour + time.Microsecond), "bdf": noon.Add(3 * time.Hour),
 		} {
-			some, err := l.Lapsed(t.Context(), org, before, 0)
+			some, err := l.OverdueGrants(t.Context(), org, before, 0)
 			require.NoError(t, err)
 			require.Equal(t, want, strings.Join(ids(some), ""))
 		}
-		require.NoError(t, l.GrantTaken(t.Context(), org, []string{"d"}, noon.Add(3*time.Hour), "seen"))
-		some, err = l.Lapsed(t.Context(), org, noon.Add(3*time.Hour), 1)
+		require.NoError(t, l.MarkGrantRevoked(t.Context(), org, []string{"d"}, noon.Add(3*time.Hour), "seen"))
+		some, err = l.OverdueGrants(t.Context(), org, noon.Add(3*time.Hour), 1)
 		require.NoError(t, err)
 		require.Equal(t, []string{"b"}, ids(some))
-		some, err = l.Lapsed(t.Context(), org, noon.Add(3*time.Hour), 0)
+		some, err = l.OverdueGrants(t.Context(), org, noon.Add(3*time.Hour), 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"b", "f"}, ids(some))
 	})
@@ -281,7 +281,7 @@ func TestStatesShowWhatGrantsMayGive(t *testing.T) {
 			_, err := l.EndGrant(t.Context(), org, id, idBo, "done", noon.Add(time.Minute))
 			require.NoError(t, err)
 		}
-		require.NoError(t, l.GrantTaken(t.Context(), org, []string{"settled"}, noon.Add(time.Hour), "seen"))
+		require.NoError(t, l.MarkGrantRevoked(t.Context(), org, []string{"settled"}, noon.Add(time.Hour), "seen"))
 		states, err := l.States(t.Context(), org, []string{ana.ID, bea.ID}, noon)
 		require.NoError(t, err)
 		require.Equal(t, []access.Grant{stored(t, l, "ended"), stored(t, l, "later")}, states[ana.ID].Grants)
@@ -304,11 +304,11 @@ func TestGrantsNeverPutAnAddressIntoTheChain(t *testing.T) {
 			Reasons: []access.Reason{{Kind: access.ReasonGrant, Name: "guest"}}}
 		plan(t, l, "r1", line)
 		require.NoError(t, l.EndChange(t.Context(), org, "r1", answer(line, access.Refused, "no such domain", noon)))
-		require.NoError(t, l.Arrived(t.Context(), org, "guest@else.example", "id-guest", noon))
+		require.NoError(t, l.RecordArrival(t.Context(), org, "guest@else.example", "id-guest", noon))
 		_, err = l.EndGrant(t.Context(), org, "guest", "Guest@else.example", "leaving", noon.Add(time.Minute))
 		require.NoError(t, err)
-		require.NoError(t, l.GrantGiven(t.Context(), org, []string{"guest"}, noon))
-		require.NoError(t, l.GrantTaken(t.Context(), org, []string{"guest"}, noon, "suspended"))
+		require.NoError(t, l.MarkGrantProvisioned(t.Context(), org, []string{"guest"}, noon))
+		require.NoError(t, l.MarkGrantRevoked(t.Context(), org, []string{"guest"}, noon, "suspended"))
 
 		entries := entries(t, l, 0)
 		for _, e := range entries {

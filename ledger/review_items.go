@@ -317,7 +317,7 @@ func scanItem(row scanner) (access.Item, error) {
 	i.N, i.Person, i.Target, i.Risk, i.Stage, i.Version, i.Verdict, i.Outcome = is.N, is.Person, is.Target, is.Risk,
 		is.Stage, is.Version, is.Verdict, is.Outcome
 	var err error
-	if i.Said, err = fromList[access.Said](said); err != nil || stored == "" {
+	if i.Said, err = fromList[access.ItemDecision](said); err != nil || stored == "" {
 		return i, err
 	}
 	var r result

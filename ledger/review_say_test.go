@@ -118,7 +118,7 @@ func TestADecisionIsKept(t *testing.T) {
 		w.Comment, w.Via = "left the \x00team", "update"
 		require.Equal(t, "[2] [] [] 2", heard(t, l, spring, w))
 		i := item(t, l, spring, 2)
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: remove, Comment: "left the team",
+		require.Equal(t, []access.ItemDecision{{Stage: 1, By: carol, Verdict: remove, Comment: "left the team",
 			At: minutes(10)}}, i.Said)
 		require.Equal(t, []any{remove, 1, 1}, []any{i.Verdict, i.Version, i.Stage})
 		event := access.ReviewEvent{
@@ -142,7 +142,7 @@ func TestADecisionIsKept(t *testing.T) {
 
 		require.Equal(t, "[2] [] [] 2", heard(t, l, spring, after(60, word(carol, keep, 2))), "on second thoughts")
 		i = item(t, l, spring, 2)
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: keep, At: minutes(60)}}, i.Said)
+		require.Equal(t, []access.ItemDecision{{Stage: 1, By: carol, Verdict: keep, At: minutes(60)}}, i.Said)
 		require.Equal(t, []any{keep, 2}, []any{i.Verdict, i.Version})
 		was = entriesOf(t, l, spring)
 		require.Equal(t, "[] [2] [] 2", heard(t, l, spring, w), "the first word again, late, does not undo the second")
@@ -416,9 +416,9 @@ func TestManyItemsInOneWord(t *testing.T) {
 		mixed.Comment = "all of them"
 		mixed.Lines[1].Verdict, mixed.Lines[1].Comment = keep, "but this"
 		tell(t, l, spring, mixed)
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: keep, Comment: "but this", At: minutes(40)}},
+		require.Equal(t, []access.ItemDecision{{Stage: 1, By: carol, Verdict: keep, Comment: "but this", At: minutes(40)}},
 			item(t, l, spring, 2).Said, "a line's own word counts")
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Verdict: remove, Comment: "all of them", At: minutes(40)}},
+		require.Equal(t, []access.ItemDecision{{Stage: 1, By: carol, Verdict: remove, Comment: "all of them", At: minutes(40)}},
 			item(t, l, spring, 3).Said)
 		sound(t, l)
 	})
@@ -488,9 +488,9 @@ func TestSayKnowsWhatAReviewerWentByBefore(t *testing.T) {
 		said := after(11, word("ID-carol", remove, 1, 3))
 		said.ByEmail = "carol.lee@acme.example"
 		require.Equal(t, "[1 3] [] [] 3", heard(t, l, spring, said))
-		require.Equal(t, []access.Said{{Stage: 1, By: carol, Email: "carol.lee@acme.example", Verdict: remove,
+		require.Equal(t, []access.ItemDecision{{Stage: 1, By: carol, Email: "carol.lee@acme.example", Verdict: remove,
 			At: minutes(11)}}, item(t, l, spring, 1).Said, "she is one")
-		require.Equal(t, []access.Said{{Stage: 1, By: "ID-carol", Email: "carol.lee@acme.example", Verdict: remove,
+		require.Equal(t, []access.ItemDecision{{Stage: 1, By: "ID-carol", Email: "carol.lee@acme.example", Verdict: remove,
 			At: minutes(11)}}, item(t, l, spring, 3).Said)
 		events := logged(t, l, spring)
 		require.Equal(t, []string{carol, carol, "ID-carol"}, []string{events[2].By, events[3].By, events[4].By},

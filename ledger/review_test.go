@@ -258,7 +258,7 @@ func TestItemsComeBackWhole(t *testing.T) {
 		dirty := given // what is to become of it is not the page's to say
 		dirty.N, dirty.Stage, dirty.Version, dirty.Verdict, dirty.Outcome, dirty.Why = 9, 9, 9, keep,
 			access.OutcomeKept, "no"
-		dirty.Said = []access.Said{{Stage: 1, By: carol}}
+		dirty.Said = []access.ItemDecision{{Stage: 1, By: carol}}
 		taken(t, l, campaign(spring), dirty, other, given)
 		require.Equal(t, want, item(t, l, spring, 1))
 		require.Equal(t, person(2).ID, item(t, l, spring, 2).Person)

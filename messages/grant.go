@@ -38,10 +38,10 @@ type RevokeInput struct {
 
 // ApprovalInput is the body of approve and deny, on an organization's loop or a grant's workflow.
 type ApprovalInput struct {
-	Request string `json:"request,omitempty"` // on a grant's workflow it may be left out while only one waits
-	By      string `json:"by"`                // e-mail address or account id
-	Note    string `json:"note,omitempty"`
-	Pass           // where the policy demands a code
+	Request    string `json:"request,omitempty"` // on a grant's workflow it may be left out while only one waits
+	By         string `json:"by"`                // e-mail address or account id
+	Note       string `json:"note,omitempty"`
+	Credential        // where the policy demands a code
 }
 
 // ExtendInput is the body of extend: a grant that continues another. An organization's loop has to be told which; on a

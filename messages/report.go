@@ -79,7 +79,7 @@ type ReportAnswer struct {
 	Foreign  []access.Holding `json:"foreign,omitempty"`
 	Grants   []access.Grant   `json:"grants,omitempty"`
 	Hours    []Privilege      `json:"hours,omitempty"`
-	Reviews  []ReviewListed   `json:"reviews,omitempty"`
+	Reviews  []ListedReview   `json:"reviews,omitempty"`
 	Review   *ReviewStatus    `json:"review,omitempty"`
 	Items    []access.Item    `json:"items,omitempty"`
 	Evidence *Evidence        `json:"evidence,omitempty"`

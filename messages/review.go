@@ -31,7 +31,7 @@ type DecideInput struct {
 	Items   []int          `json:"items,omitempty"`
 	All     *ItemFilter    `json:"all,omitempty"`
 	Lines   []DecideLine   `json:"lines,omitempty"` // each with a verdict of its own
-	Pass
+	Credential
 }
 
 // ItemFilter selects among a reviewer's items; fields left out match everything.
@@ -59,7 +59,7 @@ type DelegateInput struct {
 	Items   []int       `json:"items,omitempty"`
 	All     *ItemFilter `json:"all,omitempty"` // with neither: everything undecided
 	Comment string      `json:"comment,omitempty"`
-	Pass
+	Credential
 }
 
 // CommentInput is the body of comment: a remark on an item that decides nothing.
@@ -67,7 +67,7 @@ type CommentInput struct {
 	By      string `json:"by"`
 	Item    int    `json:"item"`
 	Comment string `json:"comment"`
-	Pass
+	Credential
 }
 
 // ReopenInput is the body of reopen: the reviewer withdraws their decision, while the stage lasts.
@@ -76,11 +76,11 @@ type ReopenInput struct {
 	Items   []int       `json:"items,omitempty"`
 	All     *ItemFilter `json:"all,omitempty"`
 	Comment string      `json:"comment,omitempty"`
-	Pass
+	Credential
 }
 
-// Pass proves who a reviewer or an approver is, if codes are required.
-type Pass struct {
+// Credential proves who a reviewer or an approver is, if codes are required.
+type Credential struct {
 	// Code is the code that they were sent. It is then in the history, so it is valid for this one message at most,
 	// even if the message is refused; another code is sent.
 	Code string `json:"code,omitempty"`
@@ -90,15 +90,15 @@ type Pass struct {
 	Nonce string `json:"nonce,omitempty"`
 }
 
-// WithPass is a body with a Pass.
-type WithPass interface {
+// WithCredential is a body with a Credential.
+type WithCredential interface {
 	DecideInput | DelegateInput | CommentInput | ReopenInput | ApprovalInput
 }
 
 // Proof proves knowledge of a code to whoever knows its hash (CodeHash), for one body on one workflow; it does not
 // cover the body's own code and proof. For a grant, the workflow is always its organization's loop, wherever the
 // message is sent.
-func Proof[B WithPass](codeHash, workflow, name string, body B) string {
+func Proof[B WithCredential](codeHash, workflow, name string, body B) string {
 	switch b := any(&body).(type) {
 	case *DecideInput:
 		b.Code, b.Proof = "", ""
@@ -322,8 +322,8 @@ type Evidence struct {
 	Document []byte `json:"document,omitempty"`
 }
 
-// ReviewListed is a review in a list.
-type ReviewListed struct {
+// ListedReview is a review in a list.
+type ListedReview struct {
 	access.Review
 	Decided  int                    `json:"decided"` // items with a verdict
 	Outcomes map[access.Outcome]int `json:"outcomes,omitempty"`

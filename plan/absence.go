@@ -13,42 +13,42 @@ import (
 
 // Absence is what depends on somebody's not being in a group, or not having a role or an app.
 type Absence struct {
-	Person access.Person
-	Lines  []access.Change            // additions
-	Groups []string                   // ids of the groups that conditions ask for
-	Roles  bool                       // conditions ask for platform roles
-	Apps   bool                       // conditions ask for apps
-	Stands func(p access.Person) bool // whether the additions also follow for the person as given
+	Person  access.Person
+	Lines   []access.Change            // additions
+	Groups  []string                   // ids of the groups that conditions ask for
+	Roles   bool                       // conditions ask for platform roles
+	Apps    bool                       // conditions ask for apps
+	Follows func(p access.Person) bool // whether the additions also follow for the person as given
 }
 
-// HangsOnAbsence returns the additions of a decision that follow only if the person's lists are complete.
-func HangsOnAbsence(b *policy.Bound, p access.Person, known State, changes []access.Change,
+// DependsOnAbsence returns the additions of a decision that follow only if the person's lists are complete.
+func DependsOnAbsence(b *policy.Bound, p access.Person, known State, changes []access.Change,
 	now time.Time) (Absence, bool) {
 	adds := func(c access.Change) bool { return c.Action == access.Add }
-	if !slices.ContainsFunc(changes, adds) || !b.AsksLists() {
+	if !slices.ContainsFunc(changes, adds) || !b.NeedsLists() {
 		return Absence{}, false
 	}
 	known.ListsCut = true
 	sure := Decide(b, p, known, "", now).Changes
 	known.ListsCut = false
-	one := Absence{Person: p, Roles: b.AsksRoles()}
+	one := Absence{Person: p, Roles: b.NeedsRoles()}
 	for _, c := range changes {
-		if !adds(c) || AsksFor(sure, c) {
+		if !adds(c) || ContainsChange(sure, c) {
 			continue
 		}
 		one.Lines = append(one.Lines, c)
 		if i, managed := b.Target(c.Target); managed {
-			one.Groups, one.Apps = append(one.Groups, b.AskedFor(i)...), one.Apps || b.AsksApps(i)
+			one.Groups, one.Apps = append(one.Groups, b.GroupsNeeded(i)...), one.Apps || b.NeedsApps(i)
 		}
 	}
 	if len(one.Lines) == 0 {
 		return one, false
 	}
-	one.Stands = func(p access.Person) bool {
+	one.Follows = func(p access.Person) bool {
 		again := Decide(b, p, known, "", now).Changes
-		return !slices.ContainsFunc(one.Lines, func(c access.Change) bool { return !AsksFor(again, c) })
+		return !slices.ContainsFunc(one.Lines, func(c access.Change) bool { return !ContainsChange(again, c) })
 	}
-	if b.AsksEveryGroup() {
+	if b.NeedsEveryGroup() {
 		one.Groups = append(one.Groups, one.decisive(b.Groups())...)
 	}
 	return one, true
@@ -64,15 +64,15 @@ func (a Absence) decisive(groups []string) (ids []string) {
 		if p.InGroup(id) {
 			continue
 		}
-		if p.GroupIDs = append(slices.Clone(p.GroupIDs), id); !a.Stands(p) {
+		if p.GroupIDs = append(slices.Clone(p.GroupIDs), id); !a.Follows(p) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// AsksFor reports whether changes contains c.
-func AsksFor(changes []access.Change, c access.Change) bool {
+// ContainsChange reports whether changes contains c.
+func ContainsChange(changes []access.Change, c access.Change) bool {
 	return slices.ContainsFunc(changes, func(o access.Change) bool {
 		return o.Action == c.Action && o.Person == c.Person && o.Target == c.Target
 	})
@@ -84,7 +84,7 @@ func EligibleByAbsence(b *policy.Bound, terms *policy.Policy, p access.Person, t
 	known policy.Known) (Absence, bool) {
 	names, every, roles := terms.EligibleGroups(target)
 	one := Absence{Person: p, Groups: b.GroupsNamed(names), Roles: roles}
-	one.Stands = func(p access.Person) bool { return terms.Eligible(target, b.Facts(p, known), known.Now) == nil }
+	one.Follows = func(p access.Person) bool { return terms.Eligible(target, b.Facts(p, known), known.Now) == nil }
 	hangs := terms.Eligible(target, b.Facts(p, known).ListsCut(), known.Now) != nil
 	if hangs && every {
 		one.Groups = append(one.Groups, one.decisive(b.Groups())...)
@@ -94,17 +94,17 @@ func EligibleByAbsence(b *policy.Bound, terms *policy.Policy, p access.Person, t
 
 // Absence returns the absences that an addition depends on: those of conditions of eligibility (eligible, if hangs),
 // and of rules that deny the target.
-func (m Moment) Absence(eligible Absence, hangs bool) (Absence, bool) {
-	sure := m.Says(m.Person, true)
+func (m GrantRecheck) Absence(eligible Absence, hangs bool) (Absence, bool) {
+	sure := m.Want(m.Person, true)
 	if !hangs && len(sure.Barred)+len(sure.Denied) == 0 {
 		return eligible, false
 	}
-	one, may := eligible, eligible.Stands
+	one, may := eligible, eligible.Follows
 	_, index, _ := m.Target()
-	one.Groups = append(slices.Clone(one.Groups), m.Bound.AskedFor(index)...)
-	one.Roles, one.Apps = one.Roles || m.Bound.AsksRoles(), m.Bound.AsksApps(index)
-	one.Stands = func(p access.Person) bool {
-		said := m.Says(p, false)
+	one.Groups = append(slices.Clone(one.Groups), m.Bound.GroupsNeeded(index)...)
+	one.Roles, one.Apps = one.Roles || m.Bound.NeedsRoles(), m.Bound.NeedsApps(index)
+	one.Follows = func(p access.Person) bool {
+		said := m.Want(p, false)
 		return (may == nil || may(p)) && len(said.Denied)+len(said.Barred) == 0
 	}
 	return one, true

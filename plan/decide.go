@@ -169,7 +169,7 @@ func (d *decider) gather(s State) {
 	said := d.bound.Resolve(d.person, policy.Known{Grants: access.InForce(s.Grants, d.at), Rulings: s.Rulings,
 		Marks: s.Marks, Held: s.Holdings,
 		Now: d.at, Would: d.would, Fresh: s.Fresh, ListsCut: d.listsCut})
-	wants, held := said.Wants, d.bound.Held(d.person)
+	wants, held := said.Wants, d.bound.TargetsHeld(d.person)
 	d.noteRules(said.Rules, s)
 	d.lines = make([]line, 0, len(wants)+len(held)+1)
 	for i := range wants {
@@ -391,7 +391,7 @@ func (d *decider) unseenTakenByHand(l *line) access.MissingHolding {
 		return u
 	}
 	for _, r := range l.want.Reasons {
-		if r.Kind == access.ReasonGrant && Gave(*l.holding, r.Name, d.grants) {
+		if r.Kind == access.ReasonGrant && HeldByGrant(*l.holding, r.Name, d.grants) {
 			u.Grants = append(u.Grants, r.Name)
 		}
 	}
@@ -413,7 +413,7 @@ func (d *decider) change(action access.Action, target *policy.Target, reasons []
 	}
 	d.Changes = append(d.Changes, access.Change{
 		Person: d.person.ID, Email: d.person.Email, Target: target.Entitlement, GroupID: group, Action: action,
-		Reasons: reasons, Sources: target.Grounds(), State: access.Planned,
+		Reasons: reasons, Sources: target.DecidingGroups(), State: access.Planned,
 	})
 }
 
@@ -515,7 +515,7 @@ func (d *decider) noteLostApps() {
 	left := map[string]bool{}
 	keep := func(groupID string) {
 		if !removed[groupID] {
-			for _, app := range d.bound.Opens(groupID) {
+			for _, app := range d.bound.AppsOpenedBy(groupID) {
 				left[app] = true
 			}
 		}
@@ -543,7 +543,7 @@ func (d *decider) noteLostApps() {
 		if c.Action != access.Remove {
 			continue
 		}
-		for _, app := range d.bound.Opens(c.GroupID) {
+		for _, app := range d.bound.AppsOpenedBy(c.GroupID) {
 			if !left[app] {
 				c.Loses = append(c.Loses, app)
 			}
@@ -555,7 +555,7 @@ func (d *decider) noteLostApps() {
 func (d *decider) noteAllAppsLost() {
 	var apps []string
 	for _, id := range d.person.GroupIDs {
-		apps = append(apps, d.bound.Opens(id)...)
+		apps = append(apps, d.bound.AppsOpenedBy(id)...)
 	}
 	slices.Sort(apps)
 	apps = slices.Compact(apps)

@@ -180,7 +180,7 @@ func TestDecideEndOfAGrantIsHeldByNothingButItsOwnRule(t *testing.T) {
 			s := plan.NewStats(b)
 			s.Adopted = !tt.fresh
 			s.Suspects = []plan.Suspect{{GroupID: "s0", Name: "source-0", Why: "it shrank"}}
-			s.Past(t0, 1)
+			s.AddPast(t0, 1)
 			for range tt.lapses {
 				s.Add([]access.Change{lapse(t0)})
 			}

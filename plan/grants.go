@@ -58,7 +58,7 @@ func (k GrantRecord) Plan(b *policy.Bound, run string) (p GrantPlan) {
 		}
 	}
 	given, named, held := map[access.Entitlement]bool{}, map[access.Entitlement]bool{}, map[access.Entitlement]bool{}
-	for _, t := range b.All(k.Target) {
+	for _, t := range b.AllTargets(k.Target) {
 		target := b.Targets[t]
 		named[target.Entitlement] = true
 		if len(gives[t]) > 0 {
@@ -122,9 +122,9 @@ func (p *GrantPlan) reasons(k GrantRecord, h access.Holding, reasons []access.Re
 	p.Holdings = append(p.Holdings, h)
 }
 
-// Settle returns the ids of the grants that are now provisioned, and of those that are now revoked, if the plan has no
-// changes.
-func (k GrantRecord) Settle() (given, over []string) {
+// Finished returns the ids of the grants that are now provisioned, and of those that are now revoked, if the plan has
+// no changes.
+func (k GrantRecord) Finished() (given, over []string) {
 	for _, g := range k.Grants {
 		switch {
 		case g.InForce(k.At) && g.ProvisionedAt.IsZero():
@@ -136,8 +136,8 @@ func (k GrantRecord) Settle() (given, over []string) {
 	return given, over
 }
 
-// Left describes what the person still holds of the target, and why.
-func (k GrantRecord) Left() string {
+// Remaining describes what the person still holds of the target, and why.
+func (k GrantRecord) Remaining() string {
 	var stays []string
 	for _, h := range k.Holdings {
 		if h.Target.Same(k.Target) {
@@ -154,18 +154,18 @@ func (k GrantRecord) Left() string {
 	return "stays, for another reason: " + strings.Join(stays, "; ")
 }
 
-// Giving returns the grants in force that give a target.
-func Giving(b *policy.Bound, grants []access.Grant, target int, at time.Time) (giving []access.Grant) {
+// GrantsGiving returns the grants in force that give a target.
+func GrantsGiving(b *policy.Bound, grants []access.Grant, target int, at time.Time) (giving []access.Grant) {
 	for _, g := range access.InForce(grants, at) {
-		if slices.ContainsFunc(b.GrantGives(g), func(gift policy.Gift) bool { return gift.Target == target }) {
+		if slices.ContainsFunc(b.GrantGives(g), func(gift policy.GrantedTarget) bool { return gift.Target == target }) {
 			giving = append(giving, g)
 		}
 	}
 	return giving
 }
 
-// Gave reports whether a grant, or one that it extends, is a reason of a holding. all are the known grants.
-func Gave(h access.Holding, grant string, all []access.Grant) bool {
+// HeldByGrant reports whether a grant, or one that it extends, is a reason of a holding. all are the known grants.
+func HeldByGrant(h access.Holding, grant string, all []access.Grant) bool {
 	for range len(all) + 1 {
 		if slices.ContainsFunc(h.Reasons,
 			func(r access.Reason) bool { return r.Kind == access.ReasonGrant && r.Name == grant }) {

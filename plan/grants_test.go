@@ -102,11 +102,11 @@ func TestGrantRecordPlan(t *testing.T) {
 }
 
 // written reports whether a line is written at its moment.
-func written(m plan.Moment) bool {
+func written(m plan.GrantRecheck) bool {
 	if m.Line.Action == access.Remove {
 		return m.Remove(nil, "").Answer == nil
 	}
-	g, answer := m.Gives()
+	g, answer := m.GrantInForce()
 	return answer == nil && m.Add(g, fit) == nil
 }
 
@@ -146,7 +146,7 @@ func TestGrantRecordGrantsGiveTheSameToBothPlanners(t *testing.T) {
 					}
 				}
 				for _, c := range k.Plan(b, run).Changes {
-					if written(plan.Moment{Bound: b, Line: c, Person: w.person, Grants: all, At: now}) {
+					if written(plan.GrantRecheck{Bound: b, Line: c, Person: w.person, Grants: all, At: now}) {
 						from = append(from, labels([]access.Change{c})...)
 					}
 				}
@@ -171,7 +171,7 @@ func TestGiving(t *testing.T) {
 	other.Target = byRole
 	target, _ := b.Target(group)
 	var ids []string
-	for _, g := range plan.Giving(b, []access.Grant{lease("g1", time.Hour), other, late}, target, now) {
+	for _, g := range plan.GrantsGiving(b, []access.Grant{lease("g1", time.Hour), other, late}, target, now) {
 		ids = append(ids, g.ID)
 	}
 	require.Equal(t, []string{"g1", "g2"}, ids, "by either name, and while it is in force")
@@ -182,10 +182,10 @@ func TestGave(t *testing.T) {
 	second.Renews, circle.Renews = "g1", "g4"
 	h := holding(true, []access.Reason{grantOf("g1")})
 	all := []access.Grant{first, second, circle}
-	require.True(t, plan.Gave(h, "g1", all))
-	require.True(t, plan.Gave(h, "g2", all), "it extends what gave it")
-	require.False(t, plan.Gave(h, "g3", all))
-	require.False(t, plan.Gave(h, "g4", all), "an extension of itself ends the search")
+	require.True(t, plan.HeldByGrant(h, "g1", all))
+	require.True(t, plan.HeldByGrant(h, "g2", all), "it extends what gave it")
+	require.False(t, plan.HeldByGrant(h, "g3", all))
+	require.False(t, plan.HeldByGrant(h, "g4", all), "an extension of itself ends the search")
 }
 
 func TestGrantRecordSettle(t *testing.T) {
@@ -193,11 +193,11 @@ func TestGrantRecordSettle(t *testing.T) {
 	seen.ProvisionedAt, taken.RevokedAt = now, now
 	k := plan.GrantRecord{Target: group, At: now,
 		Grants: []access.Grant{lease("g1", time.Hour), lease("g2", -time.Minute), seen, taken}}
-	given, over := k.Settle()
+	given, over := k.Finished()
 	require.Equal(t, []string{"g1"}, given)
 	require.Equal(t, []string{"g2"}, over)
-	require.Equal(t, "nothing is left", k.Left())
+	require.Equal(t, "nothing is left", k.Remaining())
 	k.Holdings = []access.Holding{holding(true, why), holding(false, nil)}
 	require.Equal(t, "stays, for another reason: mapping m (source group source-0); somebody else gave it before",
-		k.Left())
+		k.Remaining())
 }

@@ -226,7 +226,7 @@ func (j *judge) suspects() {
 		}) {
 			continue // they are held as a whole
 		}
-		if targets, removals := j.removalsFrom(j.bound.Feeds(s.Name)); removals > 0 {
+		if targets, removals := j.removalsFrom(j.bound.TargetsFedBy(s.Name)); removals > 0 {
 			j.hold(RuleSourceSuspect, Scope{Targets: targets, Source: s.Name},
 				"source group %s is suspect: %s; %d removals based on it wait", s.Name, s.Why, removals)
 		}

@@ -131,7 +131,7 @@ func TestJudge(t *testing.T) {
 				s.Add([]access.Change{c})
 			}
 			for target, n := range tt.counts.past {
-				s.Past(target, n)
+				s.AddPast(target, n)
 			}
 			verdicts := plan.Judge(p, b, s)
 			var rules []string

@@ -315,7 +315,7 @@ func TestDecideReviewsKeepNeverAdds(t *testing.T) {
 		s.Rulings = drawRulings(t, b, access.VerdictKeep)
 		kept := map[int]bool{}
 		for _, r := range s.Rulings {
-			for _, i := range b.All(r.Target) {
+			for _, i := range b.AllTargets(r.Target) {
 				kept[i] = true
 			}
 		}
@@ -354,7 +354,7 @@ func TestDecideReviewsNobodyHoldsWhatAReviewTakes(t *testing.T) {
 		s.Rulings = drawRulings(t, b, access.VerdictRemove, access.VerdictRemove, access.VerdictKeep)
 		denied := map[int]bool{}
 		for _, r := range s.Rulings {
-			for _, i := range b.All(r.Target) {
+			for _, i := range b.AllTargets(r.Target) {
 				denied[i] = denied[i] || r.Verdict == access.VerdictRemove
 			}
 		}

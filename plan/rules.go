@@ -60,7 +60,7 @@ func (d *decider) noteRules(answers []policy.RuleAnswer, s State) {
 	for _, a := range answers {
 		stands[a.Key] = true
 		marked := slices.ContainsFunc(s.Marks, func(m access.RuleMatch) bool { return m.Rule == a.Key })
-		if !marked && a.Verdict != policy.VerdictUnknown && d.bound.KeepsMark(a) {
+		if !marked && a.Verdict != policy.VerdictUnknown && d.bound.RecordsMatch(a) {
 			d.Mark = append(d.Mark, access.RuleMatch{Person: d.person.ID, Rule: a.Key, Since: a.Since})
 		}
 	}

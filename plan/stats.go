@@ -99,8 +99,8 @@ func (s *Stats) Add(changes []access.Change) {
 	}
 }
 
-// Past adds removals that were done within the window.
-func (s *Stats) Past(target access.Entitlement, removals int) {
+// AddPast adds removals that were done within the window.
+func (s *Stats) AddPast(target access.Entitlement, removals int) {
 	s.Window += removals
 	if _, managed := s.Targets[target]; managed {
 		s.tally(target, func(t *Tally) { t.Window += removals })

@@ -58,7 +58,7 @@ func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, s
 	losing map[string]int) (suspects []Suspect, recreated []RecreatedGroup) {
 	ids := map[string]bool{}
 	for id, was := range before {
-		ids[id] = b.Source(id) || b.Takes(was.Name)
+		ids[id] = b.Source(id) || b.UsesSourceGroup(was.Name)
 	}
 	for id := range now {
 		ids[id] = ids[id] || b.Source(id)
@@ -102,7 +102,7 @@ func findRecreated(limit policy.SourceLimit, b *policy.Bound, before map[string]
 			continue
 		}
 		users := now[id]
-		met, swept := MembersMet(b, seen, id)
+		met, swept := MembersSeen(b, seen, id)
 		switch {
 		case users < 0 && !swept:
 			return nil, fmt.Sprintf("the group was created again with another id (%s), and the directory does not count its members", id)
@@ -126,13 +126,13 @@ func losesByRename(b *policy.Bound, was, id string) bool {
 	if is == "" || access.SameName(was, is) {
 		return false
 	}
-	gives := b.Feeds(is)
-	return slices.ContainsFunc(b.Feeds(was), func(t int) bool { return !slices.Contains(gives, t) })
+	gives := b.TargetsFedBy(is)
+	return slices.ContainsFunc(b.TargetsFedBy(was), func(t int) bool { return !slices.Contains(gives, t) })
 }
 
-// MembersMet returns how many members of a group the sweep met; swept is false if there was no sweep, or if it did not
+// MembersSeen returns how many members of a group the sweep met; swept is false if there was no sweep, or if it did not
 // count them: it counts only groups that give something now, not renamed ones or those whose target cannot be created.
-func MembersMet(b *policy.Bound, seen map[string]int, id string) (met int, swept bool) {
+func MembersSeen(b *policy.Bound, seen map[string]int, id string) (met int, swept bool) {
 	return seen[id], seen != nil && b.Source(id)
 }
 
@@ -140,7 +140,7 @@ func MembersMet(b *policy.Bound, seen map[string]int, id string) (met int, swept
 func whyDoubted(limit policy.SourceLimit, b *policy.Bound, was Count, known bool, id string, now,
 	seen map[string]int) string {
 	counted, there := now[id]
-	met, swept := MembersMet(b, seen, id)
+	met, swept := MembersSeen(b, seen, id)
 	if !there {
 		return fmt.Sprintf("the group, which had %d members, is gone or no longer synced", was.Users)
 	}

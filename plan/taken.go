@@ -82,7 +82,7 @@ func (d *decider) takenByHand(l *line, target *policy.Target) bool {
 		switch r.Kind {
 		case access.ReasonReview:
 		case access.ReasonGrant:
-			gave = gave || Gave(*l.holding, r.Name, d.grants)
+			gave = gave || HeldByGrant(*l.holding, r.Name, d.grants)
 		default:
 			return false
 		}

@@ -396,9 +396,9 @@ func (w *binder) applyFloors() {
 	}
 }
 
-// BindComing is BindSince as if the groups that mappings are to create were there already, without members: for plans
-// that are only shown, or wait for consent, before the groups are made.
-func BindComing(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding) {
+// BindWithPlannedGroups is BindSince as if the groups that mappings are to create were there already, without members:
+// for plans that are only shown, or wait for consent, before the groups are made.
+func BindWithPlannedGroups(p *Policy, o access.Outline, last Last) (*Bound, []access.Finding) {
 	b, findings := BindSince(p, o, last)
 	if len(b.Create) == 0 {
 		return b, findings

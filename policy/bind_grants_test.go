@@ -47,8 +47,8 @@ func TestBindWhatIsGrantedIsManaged(t *testing.T) {
 		require.Equal(t, target.GroupID == "", i == 0 || i > 3)
 	}
 	require.Equal(t, 1, b.Targets[5].Protected.Minimum, "the organization keeps an admin")
-	require.Equal(t, []int{1}, b.All("default:confluence/acme/user"))
-	require.Equal(t, []int{4}, b.All("role:jira/ACME/admin"))
+	require.Equal(t, []int{1}, b.AllTargets("default:confluence/acme/user"))
+	require.Equal(t, []int{4}, b.AllTargets("role:jira/ACME/admin"))
 }
 
 func TestBindOneGroupOfTwoNamesIsLostCarefully(t *testing.T) {
@@ -206,10 +206,10 @@ func TestHoldsSaysWhatTheReadShowed(t *testing.T) {
 		require.False(t, held, e)
 		require.Equal(t, unread, known, e)
 	}
-	require.Equal(t, []int{target("group:jira-users-acme"), target(access.OrgAdmin)}, b.Held(full),
+	require.Equal(t, []int{target("group:jira-users-acme"), target(access.OrgAdmin)}, b.TargetsHeld(full),
 		"a sweep says nothing of presence and of app roles")
 	b, _ = bind(t, salesMapping+granting("directory, 'role:jira/acme/admin'"))
-	require.Equal(t, []int{1}, b.Held(full), "no other role is taken for the admin's")
+	require.Equal(t, []int{1}, b.TargetsHeld(full), "no other role is taken for the admin's")
 }
 
 func TestEligibleIsReportedWhereItAsksForWhatIsNotThere(t *testing.T) {

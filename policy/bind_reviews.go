@@ -119,7 +119,7 @@ func (w *binder) reportReviewers(x *Review) {
 func (w *binder) reportUnasked(b *Bound) {
 	for i := range w.policy.Reviews {
 		x := &w.policy.Reviews[i]
-		asked := b.Reviewed(x)
+		asked := b.ReviewTargets(x)
 		report := func(key string, targets []access.Entitlement) {
 			for _, e := range targets {
 				one := b.selection([]access.Entitlement{e})

@@ -57,9 +57,9 @@ func TestBindWhatIsReviewedIsManaged(t *testing.T) {
 	require.Equal(t, []access.Entitlement{"default:confluence/acme/user", "group:Confluence-Users-acme"},
 		b.Targets[1].Names, "by default role and by glob")
 	require.Equal(t, 1, b.Targets[7].Protected.Minimum, "the organization keeps an admin")
-	require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, b.Reviewed(&p.Reviews[0]))
-	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7}, b.Reviewed(&p.Reviews[1]), "everything but presence")
-	require.Equal(t, []int{1, 2}, b.Reviewed(&p.Reviews[2]))
+	require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, b.ReviewTargets(&p.Reviews[0]))
+	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7}, b.ReviewTargets(&p.Reviews[1]), "everything but presence")
+	require.Equal(t, []int{1, 2}, b.ReviewTargets(&p.Reviews[2]))
 }
 
 // A review of what grants give, or of a default that has moved, changes nothing of how it is managed.
@@ -166,7 +166,7 @@ func TestBindWhoOwnsATargetAndWhatSilenceMeans(t *testing.T) {
 		require.Equal(t, want.owners, r.OwnersOf(b, i), target)
 		require.Equal(t, want.silence, r.SilenceFor(b, i), target)
 	}
-	require.Len(t, b.All("default:jira/acme/user"), 2,
+	require.Len(t, b.AllTargets("default:jira/acme/user"), 2,
 		"a default role that only owners name is a name for what is managed")
 	require.NotContains(t, b.Defaults(), access.Entitlement("default:jira-software/acme/user"),
 		"and nothing hangs on what stands behind it")

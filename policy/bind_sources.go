@@ -32,8 +32,8 @@ func (p *Policy) SourceNames() []string {
 	return names
 }
 
-// SourcesAsked lists the identity sources that conditions ask about people, of whatever section, sorted.
-func (p *Policy) SourcesAsked() []string {
+// SourcesNeeded lists the identity sources that conditions ask about people, of whatever section, sorted.
+func (p *Policy) SourcesNeeded() []string {
 	asked := map[string]bool{}
 	for _, c := range p.conditions {
 		for name := range c.Needs.Sources {

@@ -113,7 +113,7 @@ ignore: [eng-contractors]
 		require.True(t, found, name)
 		require.Equal(t, want, got, name)
 	}
-	require.Equal(t, []int{1, 2}, b.All("default:jira/acme/user"))
+	require.Equal(t, []int{1, 2}, b.AllTargets("default:jira/acme/user"))
 	_, found := b.Target("group:sales")
 	require.False(t, found)
 	_, found = b.Target("nonsense")
@@ -138,7 +138,7 @@ func TestResolveIsTheUnionOfReasons(t *testing.T) {
 		{Target: 1, Reasons: []access.Reason{eng("Eng-Data", via), eng("eng-web", via)}},
 		{Target: 2, Reasons: []access.Reason{eng("eng-web", "group:*-members")}},
 	}, b.Resolve(ana, policy.Known{}).Wants)
-	require.Equal(t, []int{1}, b.Held(ana))
+	require.Equal(t, []int{1}, b.TargetsHeld(ana))
 
 	app := ana
 	app.AccountType = "app"
@@ -151,10 +151,10 @@ func TestResolveIsTheUnionOfReasons(t *testing.T) {
 
 func TestHeldKnowsTheAdminRole(t *testing.T) {
 	b, _ := bind(t, `- {name: admins, from: [sales], to: ["role:org-admin", "group:jira-users-acme"]}`)
-	require.Equal(t, []int{0, 1}, b.Held(access.Person{GroupIDs: []string{"j1", "j1", "x"},
+	require.Equal(t, []int{0, 1}, b.TargetsHeld(access.Person{GroupIDs: []string{"j1", "j1", "x"},
 		PlatformRoles: []string{access.RoleOrgAdmin}}))
 	b, _ = bind(t, `- {name: jira, from: [sales], to: ["group:jira-users-acme"]}`)
-	require.Equal(t, []int{0}, b.Held(access.Person{GroupIDs: []string{"j1"},
+	require.Equal(t, []int{0}, b.TargetsHeld(access.Person{GroupIDs: []string{"j1"},
 		PlatformRoles: []string{access.RoleOrgAdmin}}))
 }
 
@@ -242,8 +242,8 @@ func TestFormerSourcesKeepTheirStarredTargets(t *testing.T) {
 	require.True(t, managed)
 	require.Empty(t, b.Targets[i].Sources)
 	require.Equal(t, created, b.Create, "nothing is created for a group that is gone")
-	require.Equal(t, []int{i}, b.Feeds("gone-JIRA"))
-	require.Empty(t, b.Feeds("sales"))
+	require.Equal(t, []int{i}, b.TargetsFedBy("gone-JIRA"))
+	require.Empty(t, b.TargetsFedBy("sales"))
 }
 
 func TestFormerDefaultsStayUntilTheirPeopleAreReleased(t *testing.T) {
@@ -257,7 +257,7 @@ func TestFormerDefaultsStayUntilTheirPeopleAreReleased(t *testing.T) {
 	require.Equal(t, policy.RemoveAll, b.Targets[0].Removals)
 	require.Equal(t, policy.RemoveOwned, b.Targets[1].Removals, "others may have made the group their own")
 	require.Empty(t, b.Targets[1].Sources)
-	require.Equal(t, []int{0}, b.All("default:confluence/acme/user"), "it no longer stands for the old group")
+	require.Equal(t, []int{0}, b.AllTargets("default:confluence/acme/user"), "it no longer stands for the old group")
 	b, _ = since(t, strings.Replace(mapping, "all", "never", 1), last)
 	require.Equal(t, policy.RemoveNever, b.Targets[1].Removals)
 	b, findings := since(t, `- {name: m, from: [sales], to: ["default:jira/acme/admin"]}`,
@@ -284,7 +284,7 @@ protected:
 - {target: "group:confluence-users-acme", maximum: 4}
 ignore: ["*"]
 `)
-	require.Equal(t, []int{0}, b.All("default:confluence/acme/user"),
+	require.Equal(t, []int{0}, b.AllTargets("default:confluence/acme/user"),
 		"what only a floor names by its role is known by that name too")
 	require.Equal(t, 9, b.Targets[0].Protected.Minimum)
 	require.Equal(t, []string{"protected-contradicts group:Confluence-Users-acme"}, keys(findings))

@@ -92,8 +92,8 @@ type Target struct {
 	wouldGive bool // some rule gives it
 }
 
-// Grounds returns the sorted ids of all groups that determine who holds the target.
-func (t *Target) Grounds() []string {
+// DecidingGroups returns the sorted ids of all groups that determine who holds the target.
+func (t *Target) DecidingGroups() []string {
 	if t.Evidence == nil {
 		return t.Sources
 	}
@@ -110,9 +110,9 @@ func (t *Target) Mode(would bool) Mode {
 	return t.Removals
 }
 
-// Held lists the targets that a sweep shows the person in, in order: groups and the organization-admin role. It says
-// nothing of app roles, which no sweep reads, and of directory, which everybody would hold.
-func (b *Bound) Held(p access.Person) []int {
+// TargetsHeld lists the targets that a sweep shows the person in, in order: groups and the organization-admin role. It
+// says nothing of app roles, which no sweep reads, and of directory, which everybody would hold.
+func (b *Bound) TargetsHeld(p access.Person) []int {
 	var held []int
 	for _, id := range p.GroupIDs {
 		if t, managed := b.targetByGroup[id]; managed {
@@ -147,15 +147,15 @@ func (b *Bound) Holds(p access.Person, t int) (held, known bool) {
 // Target finds a target by its live name or by a name of the policy, without regard to case. Of several groups that are
 // default for one role it finds the first; All finds them all.
 func (b *Bound) Target(e access.Entitlement) (int, bool) {
-	all := b.All(e)
+	all := b.AllTargets(e)
 	if len(all) == 0 {
 		return 0, false
 	}
 	return all[0], true
 }
 
-// All finds every target that goes by the name.
-func (b *Bound) All(e access.Entitlement) []int {
+// AllTargets finds every target that goes by the name.
+func (b *Bound) AllTargets(e access.Entitlement) []int {
 	if found := b.named[fold(e)]; found != nil {
 		return found
 	}
@@ -175,11 +175,11 @@ func (b *Bound) TargetOf(groupID string) (int, bool) {
 	return t, managed && groupID != ""
 }
 
-// Alike reports whether two names mean some target in common: as one group of two names does, and a default role with
+// Overlap reports whether two names mean some target in common: as one group of two names does, and a default role with
 // each of the groups that stand behind it now.
-func (b *Bound) Alike(one, other access.Entitlement) bool {
-	others := b.All(other)
-	return slices.ContainsFunc(b.All(one), func(t int) bool { return slices.Contains(others, t) })
+func (b *Bound) Overlap(one, other access.Entitlement) bool {
+	others := b.AllTargets(other)
+	return slices.ContainsFunc(b.AllTargets(one), func(t int) bool { return slices.Contains(others, t) })
 }
 
 // Source reports whether the group is a source group that a mapping takes from, or that a rule asks for.
@@ -202,9 +202,9 @@ func (b *Bound) GroupsNamed(names []string) []string {
 	return ids
 }
 
-// AskedFor returns the ids of the groups whose absence the target may depend on: those that rules about it, or about
-// presence, ask for by name, since whoever is to leave is given nothing.
-func (b *Bound) AskedFor(t int) []string {
+// GroupsNeeded returns the ids of the groups whose absence the target may depend on: those that rules about it, or
+// about presence, ask for by name, since whoever is to leave is given nothing.
+func (b *Bound) GroupsNeeded(t int) []string {
 	var ids []string
 	for i := range b.rules {
 		if r := &b.rules[i]; b.concerns(r, t) {
@@ -233,12 +233,12 @@ func (b *Bound) Sites() []access.Site {
 		func(a, b access.Site) int { return cmp.Compare(a.Resource, b.Resource) })
 }
 
-// Feeds lists the targets that a source group of this name gives or, were it there, would give, in order. It answers
-// for groups that are gone.
-func (b *Bound) Feeds(name string) []int {
+// TargetsFedBy lists the targets that a source group of this name gives or, were it there, would give, in order. It
+// answers for groups that are gone.
+func (b *Bound) TargetsFedBy(name string) []int {
 	var fed []int
 	folded := form.Fold(name)
-	for _, e := range b.Gives(name) {
+	for _, e := range b.TargetsGivenBy(name) {
 		fed = append(fed, b.named[fold(e)]...)
 	}
 	for i := range b.rules {
@@ -301,9 +301,9 @@ func (b *Bound) VerifiedDomain(domain string) bool {
 	return slices.ContainsFunc(b.verified, func(d string) bool { return access.FoldDomain(d) == domain })
 }
 
-// AlwaysStays reports whether somebody is never deactivated: the owner of the key, and whoever is never removed from
-// some target.
-func (b *Bound) AlwaysStays(account string) bool {
+// NeverDeactivated reports whether somebody is never deactivated: the owner of the key, and whoever is never removed
+// from some target.
+func (b *Bound) NeverDeactivated(account string) bool {
 	return account != "" && (account == b.Owner || slices.ContainsFunc(b.Targets, func(t Target) bool {
 		return t.Protected != nil && slices.Contains(t.Protected.Always, account)
 	}))
@@ -312,9 +312,9 @@ func (b *Bound) AlwaysStays(account string) bool {
 // External reports whether somebody is from outside; nil if that is not known.
 func (b *Bound) External(p access.Person) *bool { return b.domains.external(p) }
 
-// Gives lists what mappings and groups give the members of a source group of this name, stars filled in, whether or not
+// TargetsGivenBy lists what mappings and groups give the members of a source group of this name, stars filled in, whether or not
 // the group or its targets are there.
-func (b *Bound) Gives(name string) []access.Entitlement {
+func (b *Bound) TargetsGivenBy(name string) []access.Entitlement {
 	var all []access.Entitlement
 	ready := b.declared.ready(name)
 	for i := range b.routes {
@@ -335,16 +335,17 @@ func (r *boundRule) asks(folded []rune) bool {
 		func(name string) bool { return slices.Equal(form.Fold(name), folded) })
 }
 
-// Takes reports whether a mapping takes from a source group of this name, or a rule asks for it, whether or not it or
-// what it gives is there.
-func (b *Bound) Takes(name string) bool {
+// UsesSourceGroup reports whether a mapping takes from a source group of this name, or a rule asks for it, whether or
+// not it or what it gives is there.
+func (b *Bound) UsesSourceGroup(name string) bool {
 	folded := form.Fold(name)
-	return len(b.Gives(name)) > 0 || slices.ContainsFunc(b.rules, func(r boundRule) bool { return r.asks(folded) })
+	return len(b.TargetsGivenBy(name)) > 0 ||
+		slices.ContainsFunc(b.rules, func(r boundRule) bool { return r.asks(folded) })
 }
 
-// Opens lists the app/site that membership in a group opens, whether or not the group is a target, as far as roles were
-// read.
-func (b *Bound) Opens(groupID string) []string { return b.opens[groupID] }
+// AppsOpenedBy lists the app/site that membership in a group opens, whether or not the group is a target, as far as
+// roles were read.
+func (b *Bound) AppsOpenedBy(groupID string) []string { return b.opens[groupID] }
 
 // Defaults lists, for every default:… entitlement of the policy, the groups that stand behind it now, sorted. Kept
 // beside a good run, it shows the next one which defaults moved.

@@ -7,9 +7,9 @@ import (
 	"github.com/castellan-io/castellan/policy/condition"
 )
 
-// Follows reports whether a written change may alter what the policy gives its person, who is then decided again. Given
-// presence enables everything that mappings give; all else matters only to rules that ask for it.
-func (b *Bound) Follows(action access.Action, target access.Entitlement, groupID string) bool {
+// NeedsFollowUp reports whether a written change may alter what the policy gives its person, who is then decided again.
+// Given presence enables everything that mappings give; all else matters only to rules that ask for it.
+func (b *Bound) NeedsFollowUp(action access.Action, target access.Entitlement, groupID string) bool {
 	if action == access.Adopt || target == access.Organization {
 		return false
 	}
@@ -40,13 +40,13 @@ func (b *Bound) Watches(groupID string) bool {
 // begins or ends.
 func (b *Bound) FollowsGrants() bool { return b.needs.Grants }
 
-// AsksLists reports whether some enforced rule asks for groups, roles or apps, so that its result may depend on their
+// NeedsLists reports whether some enforced rule asks for groups, roles or apps, so that its result may depend on their
 // absence.
-func (b *Bound) AsksLists() bool { return len(b.asked) > 0 || b.needs.Roles || b.needs.Activity }
+func (b *Bound) NeedsLists() bool { return len(b.asked) > 0 || b.needs.Roles || b.needs.Activity }
 
-// AsksApps reports whether the target may depend on somebody's not having an app: rules about it, or about presence,
+// NeedsApps reports whether the target may depend on somebody's not having an app: rules about it, or about presence,
 // ask for apps or their use.
-func (b *Bound) AsksApps(t int) bool {
+func (b *Bound) NeedsApps(t int) bool {
 	return slices.ContainsFunc(b.rules, func(r boundRule) bool {
 		return r.Mode == RuleEnforce && (r.condition.Needs.Activity || r.release != nil && r.release.Needs.Activity) &&
 			b.concerns(&r, t)
@@ -68,11 +68,11 @@ func (b *Bound) HiddenApps(p access.Person) (ids []string) {
 	return ids
 }
 
-// AsksRoles reports whether some enforced rule asks for roles.
-func (b *Bound) AsksRoles() bool { return b.needs.Roles }
+// NeedsRoles reports whether some enforced rule asks for roles.
+func (b *Bound) NeedsRoles() bool { return b.needs.Roles }
 
-// AsksEveryGroup reports whether some enforced rule looks at the whole list of a person's groups.
-func (b *Bound) AsksEveryGroup() bool { return b.needs.AnyGroup }
+// NeedsEveryGroup reports whether some enforced rule looks at the whole list of a person's groups.
+func (b *Bound) NeedsEveryGroup() bool { return b.needs.AnyGroup }
 
 // Groups returns the ids of all groups, sorted.
 func (b *Bound) Groups() []string { return b.groups }

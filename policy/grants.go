@@ -115,11 +115,11 @@ func (p *Policy) Grantable(target access.Entitlement) (written access.Entitlemen
 	return "", false
 }
 
-// Within returns the policy with the targets of its grants compared as they are bound: an entry speaks of a request
+// BoundTo returns the policy with the targets of its grants compared as they are bound: an entry speaks of a request
 // whenever both mean some group or role in common, by whatever names. Without it, only equal names are the same target.
-func (p *Policy) Within(b *Bound) *Policy {
+func (p *Policy) BoundTo(b *Bound) *Policy {
 	within := *p
-	within.alike = b.Alike
+	within.alike = b.Overlap
 	return &within
 }
 

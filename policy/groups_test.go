@@ -139,7 +139,7 @@ func TestGroupsThatAreGoneFromTheSourceStayManaged(t *testing.T) {
 	require.Equal(t, "corp:web", b.GoneGroups()[0].Name)
 	require.EqualValues(t, "group:web", b.Targets[b.GoneGroups()[0].Target].Entitlement)
 	require.Equal(t, []int{b.GoneGroups()[0].Target}, b.FedBySource("corp"))
-	require.Equal(t, []int{b.GoneGroups()[0].Target}, b.Feeds("corp:web"))
+	require.Equal(t, []int{b.GoneGroups()[0].Target}, b.TargetsFedBy("corp:web"))
 	b, _ = bindGroups(t, `- {name: g, from: ["corp:eng-*"]}`, []policy.GroupLink{{corp("gone"), "corp:web", "at web"}}, "web")
 	require.Empty(t, b.GoneGroups(), "the policy no longer names it")
 	require.Empty(t, b.Targets)

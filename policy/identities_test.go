@@ -59,7 +59,7 @@ func TestParseRefusesConditionsOnUndeclaredSources(t *testing.T) {
 	_, err := policy.Parse("acme.yaml", []byte(minimal+
 		"rules:\n- {name: r, when: identified(\"corp\"), notify: [o@acme.example]}\n"))
 	require.ErrorContains(t, err, "the file declares no sources")
-	require.Equal(t, []string{"corp", "hr"}, parse(t, asking).SourcesAsked())
+	require.Equal(t, []string{"corp", "hr"}, parse(t, asking).SourcesNeeded())
 }
 
 // TestResolveAsksIdentitySources: what sources say decides in rules, in eligibility and in what a review asks about.
@@ -107,7 +107,7 @@ func TestResolveAsksIdentitySources(t *testing.T) {
 			require.Equal(t, c.leavers, answers[1].Verdict)
 			facts := c.bound.Facts(c.person, policy.Known{Now: noon})
 			err := p.Eligible("group:jira-users-extra", facts, noon)
-			asks, notAsked := p.Reviews[0].Asks(facts, noon)
+			asks, notAsked := p.Reviews[0].Covers(facts, noon)
 			if c.eligible == "" {
 				require.NoError(t, err)
 			} else {

@@ -143,8 +143,8 @@ func wholeName(s string) (string, error) {
 	return s, form.CheckGroup(s)
 }
 
-// TakesTicket reports whether the entry takes a request with this ticket.
-func (g *Grantable) TakesTicket(ticket string) bool {
+// AcceptsTicket reports whether the entry takes a request with this ticket.
+func (g *Grantable) AcceptsTicket(ticket string) bool {
 	if g.Ticket == "" {
 		return true
 	}

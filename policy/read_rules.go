@@ -155,13 +155,13 @@ func (r *reader) checkActions(x *Rule, path string) {
 		r.Fail(node, path, "the rule restores people and takes them away; make two rules of it")
 	case x.Suspend && x.Remove:
 		r.Fail(node, path, "whom the rule removes need not be suspended; keep one of suspend and remove")
-	case x.Grace > 0 && !x.Harms():
+	case x.Grace > 0 && !x.Restricts():
 		r.FailAt(path+".grace", "the rule takes nothing, so nobody needs time; take it away, or write after")
-	case x.Harms() && r.asksUse(x) && x.After+x.Grace < Duration(window.Day):
+	case x.Restricts() && r.asksUse(x) && x.After+x.Grace < Duration(window.Day):
 		r.Fail(node, path, "what Atlassian says of the use of apps is up to a day behind, and the rule takes something by it; write after or grace, together 1d or more")
 	case x.Shown != "" && x.Mode != RuleEnforce:
 		r.FailAt(path+".shown", "only what is enforced is held against what was shown; write mode: enforce, or take shown away")
-	case x.Owner == "" && (x.Harms() || contains(x.Notify, NotifyOwner)):
+	case x.Owner == "" && (x.Restricts() || contains(x.Notify, NotifyOwner)):
 		r.Fail(node, path, "owner is missing; name who answers for a rule that takes something from people, or that tells its owner")
 	}
 	for _, give := range x.Give {

@@ -16,7 +16,7 @@ import (
 type Known struct {
 	Grants []access.Grant     // the person's own, in force
 	Marks  []access.RuleMatch // how long which rules' conditions have held
-	Held   []access.Holding   // what the books say: since when the person has had which access
+	Held   []access.Holding   // what the ledger says: since when the person has had which access
 	// Rulings are verdicts of reviews that affect the person. Those not in force are ignored.
 	Rulings []access.Ruling
 	Now     time.Time
@@ -129,17 +129,17 @@ func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 	return Resolution{Wants: b.wants(all), Rules: answers}
 }
 
-// Gift is a target that a grant gives, and the reason that the grant is to hold it.
-type Gift struct {
+// GrantedTarget is a target that a grant gives, and the reason that the grant is to hold it.
+type GrantedTarget struct {
 	Target int // index in Bound.Targets
 	Reason access.Reason
 }
 
 // GrantGives returns what a grant gives while it is in force: every target that goes by its name.
-func (b *Bound) GrantGives(g access.Grant) []Gift {
-	var gifts []Gift
+func (b *Bound) GrantGives(g access.Grant) []GrantedTarget {
+	var gifts []GrantedTarget
 	for _, s := range b.statementsFor(effectGive, g.Target, g.GrantReason()) {
-		gifts = append(gifts, Gift{s.target, s.reason})
+		gifts = append(gifts, GrantedTarget{s.target, s.reason})
 	}
 	return gifts
 }
@@ -147,7 +147,7 @@ func (b *Bound) GrantGives(g access.Grant) []Gift {
 // statementsFor says one thing of every target that goes by a name.
 func (b *Bound) statementsFor(what effect, of access.Entitlement, reason access.Reason) []statement {
 	var all []statement
-	for _, t := range b.All(of) {
+	for _, t := range b.AllTargets(of) {
 		v := statement{target: t, effect: what, reason: reason}
 		if fold(of) != fold(b.Targets[t].Entitlement) {
 			v.reason.Via = of
@@ -325,8 +325,8 @@ func (b *Bound) ruleStatements(a RuleAnswer, would bool) []statement {
 	return all
 }
 
-// KeepsMark reports whether the ledger keeps since when the rule of the answer holds.
-func (b *Bound) KeepsMark(a RuleAnswer) bool {
+// RecordsMatch reports whether the ledger keeps since when the rule of the answer holds.
+func (b *Bound) RecordsMatch(a RuleAnswer) bool {
 	r := &b.rules[a.Rule]
 	return (r.After > 0 || r.Grace > 0 || len(r.Notify) > 0 || r.release != nil) && !a.Since.IsZero()
 }
@@ -334,7 +334,7 @@ func (b *Bound) KeepsMark(a RuleAnswer) bool {
 // Facts returns what the rules' conditions ask of a person.
 func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 	f := condition.Facts{
-		Person: p, Granted: k.Grants, External: b.domains.external(p), SourcesKnown: b.sourcesKnown, Alike: b.Alike,
+		Person: p, Granted: k.Grants, External: b.domains.external(p), SourcesKnown: b.sourcesKnown, Alike: b.Overlap,
 		There: func(folded string) bool { return b.there[folded] },
 	}
 	f.Groups, f.Strange = make([]string, 0, len(p.GroupIDs)), p.GroupIDs == nil

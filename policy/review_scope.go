@@ -19,8 +19,8 @@ func (p *Policy) Review(name string) (*Review, bool) {
 	return &p.Reviews[i], true
 }
 
-// Reviewed lists the targets that a campaign of the policy asks about, in order.
-func (b *Bound) Reviewed(r *Review) []int {
+// ReviewTargets lists the targets that a campaign of the policy asks about, in order.
+func (b *Bound) ReviewTargets(r *Review) []int {
 	named := b.selection(r.Scope.Targets)
 	var all []int
 	for t := range b.Targets {
@@ -31,9 +31,9 @@ func (b *Bound) Reviewed(r *Review) []int {
 	return all
 }
 
-// Asks reports whether the campaign asks about the person. The error says why there is no answer: a fact that the
+// Covers reports whether the campaign asks about the person. The error says why there is no answer: a fact that the
 // condition needs is not known.
-func (r *Review) Asks(f condition.Facts, now time.Time) (bool, error) {
+func (r *Review) Covers(f condition.Facts, now time.Time) (bool, error) {
 	if r.Scope.People == "" {
 		return true, nil
 	}
@@ -113,7 +113,7 @@ func (b *Bound) selection(names []access.Entitlement) selection {
 		if glob, is := globOf(e); is {
 			s.globs = append(s.globs, glob)
 		} else {
-			s.full = append(s.full, b.All(e)...)
+			s.full = append(s.full, b.AllTargets(e)...)
 		}
 	}
 	return s

@@ -104,8 +104,8 @@ const (
 	NextAll       ReviewNext = "all"
 )
 
-// Goes reports whether an item of which a stage said this goes on.
-func (n ReviewNext) Goes(v access.Verdict) bool {
+// Continues reports whether an item of which a stage said this goes on.
+func (n ReviewNext) Continues(v access.Verdict) bool {
 	switch n {
 	case NextAll:
 		return true
@@ -227,9 +227,9 @@ func (r *Review) DelegateGroups() (groups []string) {
 	return groups
 }
 
-// MayTake returns why reviewers may not hand items on to a person; nil: they may. Members are those of DelegateGroups,
-// by their names.
-func (r *Review) MayTake(p access.Person, members map[string][]access.Person) error {
+// MayDelegateTo returns why reviewers may not hand items on to a person; nil: they may. Members are those of
+// DelegateGroups, by their names.
+func (r *Review) MayDelegateTo(p access.Person, members map[string][]access.Person) error {
 	entries := r.Delegates
 	if len(entries) == 0 {
 		entries = []string{DelegateManaged}

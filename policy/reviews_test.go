@@ -228,25 +228,25 @@ func TestAsksIsTheConditionOfTheCampaign(t *testing.T) {
 	outside, everybody := &p.Reviews[0], &p.Reviews[1]
 	unread := policy.Review{Scope: policy.ReviewScope{People: "external"}}
 	for _, r := range []*policy.Review{outside, &unread} {
-		asks, err := r.Asks(who(&yes), noon)
+		asks, err := r.Covers(who(&yes), noon)
 		require.NoError(t, err)
 		require.True(t, asks)
-		asks, err = r.Asks(who(&no), noon)
+		asks, err = r.Covers(who(&no), noon)
 		require.NoError(t, err)
 		require.False(t, asks)
-		asks, err = r.Asks(who(nil), noon)
+		asks, err = r.Covers(who(nil), noon)
 		require.ErrorContains(t, err, "it is not known whether the person is external")
 		require.False(t, asks)
 	}
 	cost := func(r *policy.Review) float64 {
-		return testing.AllocsPerRun(5, func() { _, _ = r.Asks(who(&yes), noon) })
+		return testing.AllocsPerRun(5, func() { _, _ = r.Covers(who(&yes), noon) })
 	}
 	require.Less(t, 10*cost(outside), cost(&unread), "what was read is compiled once, not for each person")
-	asks, err := everybody.Asks(who(nil), noon)
+	asks, err := everybody.Covers(who(nil), noon)
 	require.NoError(t, err)
 	require.True(t, asks)
 	unread.Scope.People = "colour"
-	_, err = unread.Asks(who(nil), noon)
+	_, err = unread.Covers(who(nil), noon)
 	require.Error(t, err)
 }
 
@@ -277,7 +277,7 @@ func TestReviewSaysWhoMayTake(t *testing.T) {
 			access.Person
 			may bool
 		}{{own, c.own}, {guest, c.guest}, {access.Person{ID: "unknown"}, delegates == "anybody"}} {
-			err := p.Reviews[0].MayTake(who.Person, members)
+			err := p.Reviews[0].MayDelegateTo(who.Person, members)
 			require.Equal(t, who.may, err == nil, "%s: %v", delegates, err)
 			if err != nil {
 				require.ErrorContains(t, err, c.says)

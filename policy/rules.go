@@ -53,16 +53,16 @@ const (
 	NotifyPerson = "person"
 )
 
-// Harms reports whether the rule takes something from people.
-func (r *Rule) Harms() bool { return len(r.Deny) > 0 || r.Suspend || r.Remove }
+// Restricts reports whether the rule takes something from people.
+func (r *Rule) Restricts() bool { return len(r.Deny) > 0 || r.Suspend || r.Remove }
 
-// Clocked reports whether time matters to the rule, or that somebody is to be told when it holds.
-func (r *Rule) Clocked() bool {
+// Timed reports whether time matters to the rule, or that somebody is to be told when it holds.
+func (r *Rule) Timed() bool {
 	return r.After > 0 || r.Grace > 0 || r.Release != "" || len(r.Notify) > 0 || r.During != nil
 }
 
 // Acts reports whether the rule changes anything, rather than only telling of it.
-func (r *Rule) Acts() bool { return r.Harms() || r.Restore || len(r.Give) > 0 }
+func (r *Rule) Acts() bool { return r.Restricts() || r.Restore || len(r.Give) > 0 }
 
 // Key tells the rule from others and from what it was before it said something else. How it is described, whom it
 // tells, and whether it is enforced make no difference.

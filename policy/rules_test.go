@@ -107,7 +107,7 @@ func TestRulesGiveAndDeny(t *testing.T) {
 		"only whom a rule denies loses presence")
 	require.Equal(t, []string{"s1"}, b.Targets[1].Evidence)
 	require.True(t, b.Source("s1"), "what a rule asks for is evidence")
-	require.Equal(t, []int{1}, b.Feeds("ENG-web"))
+	require.Equal(t, []int{1}, b.TargetsFedBy("ENG-web"))
 
 	rule := func(name string) []access.Reason { return []access.Reason{{Kind: access.ReasonRule, Name: name}} }
 	mapping := []access.Reason{{Kind: access.ReasonMapping, Name: "sales", Source: "sales"}}
@@ -222,7 +222,7 @@ func TestRulesTakeTime(t *testing.T) {
 	a, wants := resolve(noon)
 	require.Equal(t, policy.VerdictWaits, a.Verdict)
 	require.Equal(t, noon.Add(2*day), a.Due)
-	require.True(t, b.KeepsMark(a))
+	require.True(t, b.RecordsMatch(a))
 	require.Empty(t, wants)
 	mark := access.RuleMatch{Person: who.ID, Rule: a.Key, Since: noon}
 
@@ -491,16 +491,16 @@ func TestFollowsIsWhatThePolicyLooksAt(t *testing.T) {
 			"', after: 1d, deny: ['group:jira-users-acme']}\n")
 		var got []change
 		for _, c := range []change{in, out, other, admin, restored, suspended, gone, adopted} {
-			if b.Follows(c.action, c.target, c.groupID) {
+			if b.NeedsFollowUp(c.action, c.target, c.groupID) {
 				got = append(got, c)
 			}
 		}
 		require.ElementsMatch(t, want, got, condition)
 	}
 	none, _ := bind(t, "- {name: m, from: [sales], to: ['group:jira-users-acme']}\n")
-	require.True(t, none.Follows(access.Add, access.Directory, ""), "who is back is given what mappings give")
-	require.False(t, none.Follows(access.Remove, access.Directory, ""))
-	require.False(t, none.Follows(access.Add, "group:jira-users-acme", "j1"),
+	require.True(t, none.NeedsFollowUp(access.Add, access.Directory, ""), "who is back is given what mappings give")
+	require.False(t, none.NeedsFollowUp(access.Remove, access.Directory, ""))
+	require.False(t, none.NeedsFollowUp(access.Add, "group:jira-users-acme", "j1"),
 		"mappings look at groups that Castellan never writes")
 }
 

@@ -77,11 +77,11 @@ func TestBindTakesGroupsOfASourceByItsNameOnly(t *testing.T) {
 
 func TestBindAnswersForGroupsOfSourcesByTheirNames(t *testing.T) {
 	b, _ := bindSources(t, `- {name: m, from: ["corp:eng-*", "*"], to: ["group:*-users-acme"]}`, withSources())
-	require.Equal(t, []access.Entitlement{"group:Jira-users-acme"}, b.Gives("Corp:eng-Jira"))
-	require.Empty(t, b.Gives("corp:sales"))
-	require.Equal(t, []access.Entitlement{"group:other:x-users-acme"}, b.Gives("other:x"), "no source of the policy")
-	require.True(t, b.Takes("corp:eng-gone"))
-	require.False(t, b.Takes("corp:gone"))
+	require.Equal(t, []access.Entitlement{"group:Jira-users-acme"}, b.TargetsGivenBy("Corp:eng-Jira"))
+	require.Empty(t, b.TargetsGivenBy("corp:sales"))
+	require.Equal(t, []access.Entitlement{"group:other:x-users-acme"}, b.TargetsGivenBy("other:x"), "no source of the policy")
+	require.True(t, b.UsesSourceGroup("corp:eng-gone"))
+	require.False(t, b.UsesSourceGroup("corp:gone"))
 	require.False(t, b.Source(access.SourceGroupID("corp", "1")), "the policy manages no target that it gives")
 	require.Equal(t, "corp:eng-web", b.SourceName(access.SourceGroupID("corp", "1")))
 	p := parse(t, minimal+sources)

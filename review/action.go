@@ -97,8 +97,8 @@ func Apply(i access.Item, asked Assigned, w Action) Result {
 
 func (w Action) decide(i access.Item, asked Assigned) Result {
 	at := w.ownDecision(i)
-	one := access.Said{Stage: w.Stage, By: w.actor(i, asked), Email: w.Email, Verdict: w.Verdict, Comment: w.Comment,
-		At: w.At}
+	one := access.ItemDecision{Stage: w.Stage, By: w.actor(i, asked), Email: w.Email, Verdict: w.Verdict,
+		Comment: w.Comment, At: w.At}
 	switch {
 	case at >= 0 && i.Said[at].Verdict == one.Verdict && (one.Comment == "" || one.Comment == i.Said[at].Comment):
 		return Result{Repeated: true}
@@ -113,7 +113,7 @@ func (w Action) decide(i access.Item, asked Assigned) Result {
 	} else {
 		said = append(said, one)
 	}
-	slices.SortStableFunc(said, func(a, b access.Said) int {
+	slices.SortStableFunc(said, func(a, b access.ItemDecision) int {
 		return cmp.Or(cmp.Compare(a.Stage, b.Stage), strings.Compare(a.By, b.By))
 	})
 	if v, _ := Verdict(said); i.Outcome != "" && v != i.Verdict {
@@ -136,7 +136,8 @@ func (w Action) reopen(i access.Item, asked Assigned) Result {
 }
 
 // withDecisions returns the result with other decisions.
-func (w Action) withDecisions(i access.Item, said []access.Said, own access.Verdict, e access.ReviewEvent) Result {
+func (w Action) withDecisions(i access.Item, said []access.ItemDecision, own access.Verdict,
+	e access.ReviewEvent) Result {
 	s := Result{Own: own, Event: e}
 	i.Said = said
 	i.Verdict, s.LastStage = Verdict(said)
@@ -176,7 +177,7 @@ func (w Action) event(i access.Item, asked Assigned) access.ReviewEvent {
 
 // ownDecision returns the index of the reviewer's decision of this stage, or -1.
 func (w Action) ownDecision(i access.Item) int {
-	return slices.IndexFunc(i.Said, func(s access.Said) bool { return s.Stage == w.Stage && w.By.Has(s.By) })
+	return slices.IndexFunc(i.Said, func(s access.ItemDecision) bool { return s.Stage == w.Stage && w.By.Has(s.By) })
 }
 
 // actor returns the reviewer's name for the record: their account or, if they decided the item under another name, that

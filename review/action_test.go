@@ -21,22 +21,22 @@ const (
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 // said is one word of an item, in a stage.
-func said(stage int, by string, v access.Verdict) access.Said {
-	return access.Said{Stage: stage, By: by, Verdict: v, At: noon}
+func said(stage int, by string, v access.Verdict) access.ItemDecision {
+	return access.ItemDecision{Stage: stage, By: by, Verdict: v, At: noon}
 }
 
 func TestVerdict(t *testing.T) {
 	for name, c := range map[string]struct {
-		said  []access.Said
+		said  []access.ItemDecision
 		want  access.Verdict
 		stage int
 	}{
 		"nobody":                       {nil, "", 0},
-		"one":                          {[]access.Said{said(1, "carol", keep)}, keep, 1},
-		"a removal wins":               {[]access.Said{said(1, "carol", keep), said(1, "dan", remove)}, remove, 1},
-		"whoever spoke first":          {[]access.Said{said(1, "carol", remove), said(1, "dan", keep)}, remove, 1},
-		"a later stage counts alone":   {[]access.Said{said(1, "carol", remove), said(2, "dan", keep)}, keep, 2},
-		"in whatever order they stand": {[]access.Said{said(3, "bo", keep), said(1, "carol", remove)}, keep, 3},
+		"one":                          {[]access.ItemDecision{said(1, "carol", keep)}, keep, 1},
+		"a removal wins":               {[]access.ItemDecision{said(1, "carol", keep), said(1, "dan", remove)}, remove, 1},
+		"whoever spoke first":          {[]access.ItemDecision{said(1, "carol", remove), said(1, "dan", keep)}, remove, 1},
+		"a later stage counts alone":   {[]access.ItemDecision{said(1, "carol", remove), said(2, "dan", keep)}, keep, 2},
+		"in whatever order they stand": {[]access.ItemDecision{said(3, "bo", keep), said(1, "carol", remove)}, keep, 3},
 	} {
 		v, stage := review.Verdict(c.said)
 		require.Equal(t, c.want, v, name)
@@ -46,7 +46,7 @@ func TestVerdict(t *testing.T) {
 
 func TestVerdictIsTheStricterOfTheLastStage(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		all := rapid.SliceOf(rapid.Custom(func(r *rapid.T) access.Said {
+		all := rapid.SliceOf(rapid.Custom(func(r *rapid.T) access.ItemDecision {
 			return said(rapid.IntRange(1, 3).Draw(r, "stage"), rapid.SampledFrom([]string{"bo", "carol"}).Draw(r, "by"),
 				rapid.SampledFrom([]access.Verdict{keep, remove}).Draw(r, "verdict"))
 		})).Draw(r, "said")
@@ -55,9 +55,9 @@ func TestVerdictIsTheStricterOfTheLastStage(t *testing.T) {
 			require.Empty(r, v)
 			return
 		}
-		last := slices.DeleteFunc(slices.Clone(all), func(s access.Said) bool { return s.Stage < stage })
+		last := slices.DeleteFunc(slices.Clone(all), func(s access.ItemDecision) bool { return s.Stage < stage })
 		require.NotEmpty(r, last)
-		require.Equal(r, slices.ContainsFunc(last, func(s access.Said) bool { return s.Verdict == remove }),
+		require.Equal(r, slices.ContainsFunc(last, func(s access.ItemDecision) bool { return s.Verdict == remove }),
 			v == remove)
 		again, same := review.Verdict(rapid.Permutation(all).Draw(r, "other order"))
 		require.Equal(r, v, again, "whoever spoke first")
@@ -69,7 +69,7 @@ func TestVerdictIsTheStricterOfTheLastStage(t *testing.T) {
 
 func TestApply(t *testing.T) {
 	seen, stale := 4, 3
-	item := func(all ...access.Said) access.Item {
+	item := func(all ...access.ItemDecision) access.Item {
 		v, _ := review.Verdict(all)
 		return access.Item{N: 7, Person: "id-paul", Target: "group:wiki", Stage: 2, Version: seen, Said: all, Verdict: v}
 	}

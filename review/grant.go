@@ -19,13 +19,13 @@ var (
 	ErrInRow            = errors.New("grants one after the other would be held for longer than the policy allows; approve it after a break, or deny it")
 )
 
-// RestError reports that a grant would begin too soon after another of the person's, or end too soon before one.
-type RestError struct {
+// CooldownError reports that a grant would begin too soon after another of the person's, or end too soon before one.
+type CooldownError struct {
 	Rest  access.Duration // required between two grants
 	Other access.Grant
 }
 
-func (e *RestError) Error() string {
+func (e *CooldownError) Error() string {
 	return fmt.Sprintf("there must be %s between two grants, and grant %s is in force from %s to %s",
 		e.Rest, e.Other.ID, e.Other.From.Format(time.RFC3339), e.Other.Until.Format(time.RFC3339))
 }
@@ -112,8 +112,8 @@ func Limit(g access.Grant, others []access.Grant) (access.Grant, error) {
 		}
 	}
 	for _, other := range others {
-		if g.Rest > 0 && other.WithinRest(g.From, g.Until, g.Rest.Std()) {
-			return g, &RestError{g.Rest, other}
+		if g.Rest > 0 && other.WithinCooldown(g.From, g.Until, g.Rest.Std()) {
+			return g, &CooldownError{g.Rest, other}
 		}
 	}
 	return g, nil

@@ -122,7 +122,7 @@ func TestLimit(t *testing.T) {
 			g.Rest = access.Duration(time.Duration(c.rest) * time.Hour)
 			got, err := review.Limit(g, c.others)
 			if c.rests != "" {
-				rest, is := errors.AsType[*review.RestError](err)
+				rest, is := errors.AsType[*review.CooldownError](err)
 				require.True(t, is, err)
 				require.Equal(t, c.rests, rest.Other.ID)
 				return

@@ -10,7 +10,7 @@ import (
 
 // Verdict returns the verdict of several decisions: of those in the last stage that has any, the stricter
 // (access.Stricter).
-func Verdict(said []access.Said) (v access.Verdict, stage int) {
+func Verdict(said []access.ItemDecision) (v access.Verdict, stage int) {
 	for _, s := range said {
 		switch {
 		case s.Stage > stage:
@@ -23,7 +23,7 @@ func Verdict(said []access.Said) (v access.Verdict, stage int) {
 }
 
 // Decider returns the last decision that agrees with the verdict; none for an item that silence decided.
-func Decider(i access.Item) (last access.Said) {
+func Decider(i access.Item) (last access.ItemDecision) {
 	if i.Silent {
 		return last
 	}

@@ -59,5 +59,5 @@ type Row struct {
 	access.Item
 	Mine      access.Verdict
 	MyComment string
-	Others    []access.Said
+	Others    []access.ItemDecision
 }

@@ -357,7 +357,7 @@ func sampleSheet(items int) reviewpage.Sheet {
 		item.N = n
 		row := reviewpage.Row{Item: item}
 		if n == 2 {
-			row.Others = []access.Said{{Stage: 1, By: "bo@acme.example", Verdict: access.VerdictRemove,
+			row.Others = []access.ItemDecision{{Stage: 1, By: "bo@acme.example", Verdict: access.VerdictRemove,
 				Comment: "changed teams in May", At: start.Add(-20 * time.Minute)}}
 		}
 		s.Items = append(s.Items, row)

@@ -194,7 +194,7 @@ func TestListEscapesHostileNames(t *testing.T) {
 			row.Uses = []access.Use{{App: s}}
 			row.Peers = &access.Peers{Group: s, Of: 1, Hold: 1}
 			row.Before = &access.PastDecision{Review: s, Verdict: access.VerdictKeep, By: s, At: start}
-			row.Others = []access.Said{{By: s, Comment: s, Verdict: access.VerdictKeep}}
+			row.Others = []access.ItemDecision{{By: s, Comment: s, Verdict: access.VerdictKeep}}
 			row.MyComment = s
 		})
 		return p

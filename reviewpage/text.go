@@ -193,7 +193,7 @@ func previousDecision(past *access.PastDecision) string {
 }
 
 // decisionText describes another reviewer's decision.
-func decisionText(s access.Said, stages int) string {
+func decisionText(s access.ItemDecision, stages int) string {
 	words := s.Who()
 	if stages > 1 {
 		words += ", stage " + strconv.Itoa(s.Stage)

@@ -27,7 +27,7 @@ var formatters = map[string]func(io.Reader, io.Writer) error{"csv": evidence.CSV
 // evidenceAnswer is what review evidence prints with --json.
 type evidenceAnswer struct {
 	Files []string `json:"files"`
-	evidence.Checked
+	evidence.VerifiedPack
 }
 
 func (s *session) reviewEvidence() *cobra.Command {
@@ -94,7 +94,7 @@ func (s *session) fetchEvidence(ctx context.Context, r reviewRef, prefix string,
 	if err := writeAtomically(unchecked, fetch); err != nil {
 		return answer, err
 	}
-	if answer.Checked, err = verifyPack(unchecked, r, seal); err != nil {
+	if answer.VerifiedPack, err = verifyPack(unchecked, r, seal); err != nil {
 		return answer, fmt.Errorf("the evidence of %s failed its check; what was received is in %s: %w", r, unchecked, err)
 	}
 	if err := os.Rename(unchecked, file); err != nil {
@@ -147,7 +147,7 @@ func (s *session) download(ctx context.Context, r reviewRef, w io.Writer) (seal 
 }
 
 // verifyPack checks a pack on its own, and against the seal in the ledger.
-func verifyPack(path string, r reviewRef, seal messages.Evidence) (evidence.Checked, error) {
+func verifyPack(path string, r reviewRef, seal messages.Evidence) (evidence.VerifiedPack, error) {
 	checked, err := verifyFile(path)
 	switch {
 	case err != nil:
@@ -161,10 +161,10 @@ func verifyPack(path string, r reviewRef, seal messages.Evidence) (evidence.Chec
 	return checked, nil
 }
 
-func verifyFile(path string) (evidence.Checked, error) {
+func verifyFile(path string) (evidence.VerifiedPack, error) {
 	pack, err := os.Open(path)
 	if err != nil {
-		return evidence.Checked{}, err
+		return evidence.VerifiedPack{}, err
 	}
 	defer pack.Close()
 	return evidence.Verify(pack)
@@ -172,7 +172,7 @@ func verifyFile(path string) (evidence.Checked, error) {
 
 func printEvidence(w io.Writer, a evidenceAnswer) {
 	display.Fprintf(w, "%s: %s\nchecked: it is consistent, and has the head that the ledger recorded\n", a.Files[0],
-		packSummary(a.Checked))
+		packSummary(a.VerifiedPack))
 	if made := a.Files[1:]; len(made) > 0 {
 		display.Fprintf(w, "derived from it: %s\n", strings.Join(made, ", "))
 	}
@@ -180,7 +180,7 @@ func printEvidence(w io.Writer, a evidenceAnswer) {
 		display.Starter("verify-evidence", a.Files[0]))
 }
 
-func packSummary(c evidence.Checked) string {
+func packSummary(c evidence.VerifiedPack) string {
 	return fmt.Sprintf("review %s of %s, %s, %s, %s, %s", c.Review.ID, c.Org, c.Review.State,
 		display.Count(c.Items, "item", "items"), display.Count(c.Events, "entry of its log", "entries of its log"),
 		display.Count(c.Lines, "line", "lines"))
@@ -190,7 +190,7 @@ func packSummary(c evidence.Checked) string {
 type verifyAnswer struct {
 	File     string `json:"file"`
 	Compared bool   `json:"compared"` // with --head
-	evidence.Checked
+	evidence.VerifiedPack
 }
 
 func (s *session) verifyEvidence() *cobra.Command {
@@ -243,11 +243,11 @@ func verifyEvidenceFile(file, head string) (verifyAnswer, error) {
 	if rows := checked.Review.Unexplained; len(rows) > 0 {
 		return verifyAnswer{}, fmt.Errorf("%s is consistent, but states that the ledger's chain did not explain what it was made from:\n  %s", file, strings.Join(rows, "\n  "))
 	}
-	return verifyAnswer{File: file, Compared: head != "", Checked: checked}, nil
+	return verifyAnswer{File: file, Compared: head != "", VerifiedPack: checked}, nil
 }
 
 func printVerified(w io.Writer, p verifyAnswer) {
-	display.Fprintf(w, "%s: %s, made at %s\n", p.File, packSummary(p.Checked), localTime(p.Made))
+	display.Fprintf(w, "%s: %s, made at %s\n", p.File, packSummary(p.VerifiedPack), localTime(p.Made))
 	display.Fprintln(w, "checked: every line is canonical and follows the one before, nothing is missing, and verdicts and outcomes match the log")
 	display.Fprintf(w, "head: %s\n", p.Head)
 	if p.Compared {

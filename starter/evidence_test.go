@@ -19,7 +19,7 @@ import (
 var privileged = reviewRef{"acme", "quarterly-privileged:2026-03-02"}
 
 // pack returns a valid pack.
-func pack(t *testing.T) ([]byte, evidence.Checked) {
+func pack(t *testing.T) ([]byte, evidence.VerifiedPack) {
 	t.Helper()
 	data, err := os.ReadFile("../evidence/testdata/pack.jsonl")
 	require.NoError(t, err)

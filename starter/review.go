@@ -96,7 +96,7 @@ func (s *session) openReview(ctx context.Context, org, name string) (reviewRef, 
 
 // findReview finds a review by its full name, or lets choose pick one of a campaign's reviews (newest first).
 func (s *session) findReview(ctx context.Context, org, name string,
-	choose func(reviews []messages.ReviewListed, org, campaign string) (string, error)) (reviewRef, error) {
+	choose func(reviews []messages.ListedReview, org, campaign string) (string, error)) (reviewRef, error) {
 	org, err := s.resolveOrg(ctx, org)
 	if err != nil {
 		return reviewRef{}, err
@@ -116,7 +116,7 @@ func (s *session) findReview(ctx context.Context, org, name string,
 }
 
 // lastWithEvidence returns the campaign's newest review that has evidence.
-func lastWithEvidence(reviews []messages.ReviewListed, org, campaign string) (string, error) {
+func lastWithEvidence(reviews []messages.ListedReview, org, campaign string) (string, error) {
 	for _, r := range reviews {
 		if r.Head != "" {
 			return r.ID, nil
@@ -134,7 +134,7 @@ func noReviews(org, campaign string) error {
 }
 
 // onlyOpen returns the campaign's only open review.
-func onlyOpen(reviews []messages.ReviewListed, org, campaign string) (string, error) {
+func onlyOpen(reviews []messages.ListedReview, org, campaign string) (string, error) {
 	var open []string
 	for _, r := range reviews {
 		if !r.State.Final() {

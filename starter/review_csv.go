@@ -42,10 +42,11 @@ const byteOrderMark = "\ufeff"
 type sheetWriter struct {
 	out    *csv.Writer
 	review reviewRef
-	mine   func(access.Said) bool // whether it is the exporting reviewer's decision of the current stage
+	mine   func(access.ItemDecision) bool // whether it is the exporting reviewer's decision of the current stage
 }
 
-func newSheetWriter(w io.Writer, r reviewRef, separator rune, mine func(access.Said) bool) (sheetWriter, error) {
+func newSheetWriter(w io.Writer, r reviewRef, separator rune,
+	mine func(access.ItemDecision) bool) (sheetWriter, error) {
 	if _, err := io.WriteString(w, byteOrderMark); err != nil {
 		return sheetWriter{}, err
 	}
@@ -55,7 +56,7 @@ func newSheetWriter(w io.Writer, r reviewRef, separator rune, mine func(access.S
 }
 
 func (w sheetWriter) item(i access.Item) error {
-	var own access.Said
+	var own access.ItemDecision
 	if at := slices.IndexFunc(i.Said, w.mine); at >= 0 {
 		own = i.Said[at]
 	}

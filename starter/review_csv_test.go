@@ -21,7 +21,7 @@ import (
 // sheetOf writes items as bo exports them.
 func sheetOf(t require.TestingT, separator rune, items ...access.Item) string {
 	var out bytes.Buffer
-	w, err := newSheetWriter(&out, quarterly, separator, func(s access.Said) bool { return s.By == "bo@acme.example" })
+	w, err := newSheetWriter(&out, quarterly, separator, func(s access.ItemDecision) bool { return s.By == "bo@acme.example" })
 	require.NoError(t, err)
 	for _, i := range items {
 		require.NoError(t, w.item(i))
@@ -64,7 +64,7 @@ func TestSheetWriterEscapesFormulas(t *testing.T) {
 	} {
 		i := bareItem()
 		i.Name, i.Because, i.Risks = hostile, hostile, []string{hostile}
-		i.Said = []access.Said{{By: "bo@acme.example", Verdict: access.VerdictKeep, Comment: hostile},
+		i.Said = []access.ItemDecision{{By: "bo@acme.example", Verdict: access.VerdictKeep, Comment: hostile},
 			{By: "cy@acme.example", Verdict: access.VerdictKeep, Comment: hostile}}
 		rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(sheetOf(t, ',', i), "\ufeff"))).ReadAll()
 		require.NoError(t, err)
@@ -99,7 +99,7 @@ func TestReadSheetReadsWhatSheetWriterWrote(t *testing.T) {
 			i.N, i.Version, i.Name, i.Because = n+1, rapid.IntRange(0, 9).Draw(t, "version"), comment.Draw(t, "name"),
 				comment.Draw(t, "because")
 			if v := verdict.Draw(t, "verdict"); v != "" {
-				i.Said = []access.Said{{By: "bo@acme.example", Verdict: v, Comment: comment.Draw(t, "comment")}}
+				i.Said = []access.ItemDecision{{By: "bo@acme.example", Verdict: v, Comment: comment.Draw(t, "comment")}}
 				want = append(want, messages.DecideLine{Item: i.N, Verdict: v, Comment: i.Said[0].Comment,
 					Version: versioned(i.Version)})
 			}

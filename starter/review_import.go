@@ -73,7 +73,7 @@ func (s *session) writeSheet(ctx context.Context, w io.Writer, in messages.Repor
 	by string) (items int, err error) {
 	stage := 0
 	sheet, err := newSheetWriter(w, r, separator,
-		func(one access.Said) bool { return one.Stage == stage && by != "" && one.By == by })
+		func(one access.ItemDecision) bool { return one.Stage == stage && by != "" && one.By == by })
 	if err != nil {
 		return 0, err
 	}

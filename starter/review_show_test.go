@@ -27,7 +27,7 @@ func fullItem() access.Item {
 		Because: "2 of 14 peers hold it",
 		Risks:   []string{"protected", "few peers"},
 		Before:  &access.PastDecision{Verdict: access.VerdictKeep, By: "dan@acme.example", At: noon.AddDate(0, -3, 0)},
-		Verdict: access.VerdictRemove, Stage: 1, Version: 2, Said: []access.Said{
+		Verdict: access.VerdictRemove, Stage: 1, Version: 2, Said: []access.ItemDecision{
 			{Stage: 1, By: "bo@acme.example", Verdict: access.VerdictKeep, At: noon},
 			{Stage: 1, By: "cy@acme.example", Verdict: access.VerdictRemove, Comment: "left\nthe team", At: noon},
 		},

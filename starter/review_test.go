@@ -29,8 +29,8 @@ func inUTC(t *testing.T) {
 var quarterly = reviewRef{"acme", "quarterly:2026-03-02"}
 
 // listed returns a review of the quarterly campaign.
-func listed(date string, state access.ReviewState) messages.ReviewListed {
-	return messages.ReviewListed{Review: access.Review{
+func listed(date string, state access.ReviewState) messages.ListedReview {
+	return messages.ListedReview{Review: access.Review{
 		ID: "quarterly:" + date, Campaign: "quarterly", State: state, Opened: noon, Stage: 1, Stages: 2,
 		Due: noon.AddDate(0, 0, 14), Items: 40,
 	}}
@@ -59,7 +59,7 @@ func TestReviewHelp(t *testing.T) {
 func TestOpenReviewFindsByNameOrCampaign(t *testing.T) {
 	for name, c := range map[string]struct {
 		said    string
-		reviews []messages.ReviewListed
+		reviews []messages.ListedReview
 		want    string
 		err     string
 		asks    bool
@@ -68,22 +68,22 @@ func TestOpenReviewFindsByNameOrCampaign(t *testing.T) {
 		"a schedule's":    {said: "quarterly-2026-03-02T09:00:00Z", want: "quarterly-2026-03-02T09:00:00Z"},
 		"by its workflow": {said: "access-review:acme:quarterly:2026-03-02", want: "quarterly:2026-03-02"},
 		"by its campaign": {said: "quarterly", asks: true, want: "quarterly:2026-03-02",
-			reviews: []messages.ReviewListed{listed("2026-04-01", access.ReviewCancelled),
+			reviews: []messages.ListedReview{listed("2026-04-01", access.ReviewCancelled),
 				listed("2026-03-02", access.ReviewOpen), listed("2026-01-01", access.ReviewDone)}},
 		"one that is closing": {said: "quarterly", asks: true, want: "quarterly:2026-03-02",
-			reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewClosing)}},
+			reviews: []messages.ListedReview{listed("2026-03-02", access.ReviewClosing)}},
 		"two are open": {said: "quarterly", asks: true,
 			err: "several open reviews, name one: quarterly:2026-04-01, quarterly:2026-03-02",
-			reviews: []messages.ReviewListed{listed("2026-04-01", access.ReviewOpening),
+			reviews: []messages.ListedReview{listed("2026-04-01", access.ReviewOpening),
 				listed("2026-03-02", access.ReviewOpen)}},
 		"none is open": {said: "quarterly", asks: true,
 			err: "no open review; the last is quarterly:2026-03-02 (done): give its full name",
-			reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewDone),
+			reviews: []messages.ListedReview{listed("2026-03-02", access.ReviewDone),
 				listed("2026-01-01", access.ReviewDone)}},
 		"there never was one": {said: "quartely", asks: true,
 			err: `organization acme had no review of a campaign named "quartely"; starter review list names them all`},
 		"a campaign with dashes": {said: "admins-quarterly", asks: true, want: "quarterly:2026-03-02",
-			reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewOpen)}},
+			reviews: []messages.ListedReview{listed("2026-03-02", access.ReviewOpen)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fakeTemporal{answer: func(messages.ReportInput) (messages.ReportAnswer, error) {
@@ -112,10 +112,10 @@ func TestLastWithEvidence(t *testing.T) {
 	open, skipped, done, older := listed("2026-04-01", access.ReviewOpen), listed("2026-03-15", access.ReviewSkipped),
 		listed("2026-03-02", access.ReviewDone), listed("2026-01-01", access.ReviewDone)
 	done.Head, older.Head = "sha256:d", "sha256:o"
-	id, err := lastWithEvidence([]messages.ReviewListed{open, skipped, done, older}, "acme", "quarterly")
+	id, err := lastWithEvidence([]messages.ListedReview{open, skipped, done, older}, "acme", "quarterly")
 	require.NoError(t, err)
 	require.Equal(t, done.ID, id)
-	_, err = lastWithEvidence([]messages.ReviewListed{open, skipped}, "acme", "quarterly")
+	_, err = lastWithEvidence([]messages.ListedReview{open, skipped}, "acme", "quarterly")
 	require.ErrorContains(t, err, "no review of campaign quarterly has evidence yet: it is made when one is over; the last is quarterly:2026-04-01 (open)")
 	_, err = lastWithEvidence(nil, "acme", "quarterly")
 	require.ErrorContains(t, err, "organization acme had no review")
@@ -129,7 +129,7 @@ func TestPrintReviews(t *testing.T) {
 	open.Decided = 12
 	inUTC(t)
 	text := printed(t, func(w io.Writer) {
-		printReviews(w, messages.ReportAnswer{Next: done.ID, Reviews: []messages.ReviewListed{open, done}})
+		printReviews(w, messages.ReportAnswer{Next: done.ID, Reviews: []messages.ListedReview{open, done}})
 	})
 	require.Equal(t, `REVIEW                STATE               OPENED                   DUE                      DECIDED  EXCEPTIONS
 quarterly:2026-03-02  open, stage 1 of 2  2026-03-02 12:00:00 UTC  2026-03-16 12:00:00 UTC  12/40    0
@@ -142,7 +142,7 @@ more: --after quarterly:2026-01-01
 
 func TestReviewList(t *testing.T) {
 	f := &fakeTemporal{answer: func(messages.ReportInput) (messages.ReportAnswer, error) {
-		return messages.ReportAnswer{Reviews: []messages.ReviewListed{listed("2026-03-02", access.ReviewOpen)}}, nil
+		return messages.ReportAnswer{Reviews: []messages.ListedReview{listed("2026-03-02", access.ReviewOpen)}}, nil
 	}}
 	s, out, _ := f.session()
 	require.NoError(t, f.run(t, s, "", "list", "acme", "--campaign", "quarterly", "--limit", "3", "--after",

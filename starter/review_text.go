@@ -83,7 +83,7 @@ func previousDecision(i access.Item) string {
 }
 
 // decisionsText lists the decisions on an item, without those that skip reports.
-func decisionsText(i access.Item, skip func(access.Said) bool) string {
+func decisionsText(i access.Item, skip func(access.ItemDecision) bool) string {
 	var texts []string
 	for _, one := range i.Said {
 		if skip != nil && skip(one) {

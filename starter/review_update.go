@@ -110,7 +110,7 @@ func (s *session) reviewStatus(ctx context.Context, r reviewRef) (status message
 }
 
 // sendWithProof sends an update with the proof that it is the reviewer's.
-func sendWithProof[B messages.WithPass](ctx context.Context, s reviewerSession, name string, body B) (
+func sendWithProof[B messages.WithCredential](ctx context.Context, s reviewerSession, name string, body B) (
 	answer messages.ReviewAnswer, err error) {
 	body, err = withProof(s.codeHash, s.review.workflow(), name, uuid.NewString(), body)
 	if err != nil {
@@ -121,8 +121,8 @@ func sendWithProof[B messages.WithPass](ctx context.Context, s reviewerSession, 
 
 // withProof returns the body with its proof, or with a nonce only if there is no code. The proof is of the body as the
 // worker will decode it, hence the round trip through JSON.
-func withProof[B messages.WithPass](codeHash, workflow, name, nonce string, body B) (proven B, err error) {
-	*passOf(&body) = messages.Pass{Nonce: nonce}
+func withProof[B messages.WithCredential](codeHash, workflow, name, nonce string, body B) (proven B, err error) {
+	*passOf(&body) = messages.Credential{Nonce: nonce}
 	text, err := json.Marshal(body)
 	if err != nil {
 		return body, err
@@ -136,20 +136,20 @@ func withProof[B messages.WithPass](codeHash, workflow, name, nonce string, body
 	return proven, nil
 }
 
-func passOf[B messages.WithPass](body *B) *messages.Pass {
+func passOf[B messages.WithCredential](body *B) *messages.Credential {
 	switch b := any(body).(type) {
 	case *messages.DecideInput:
-		return &b.Pass
+		return &b.Credential
 	case *messages.DelegateInput:
-		return &b.Pass
+		return &b.Credential
 	case *messages.CommentInput:
-		return &b.Pass
+		return &b.Credential
 	case *messages.ReopenInput:
-		return &b.Pass
+		return &b.Credential
 	case *messages.ApprovalInput:
-		return &b.Pass
+		return &b.Credential
 	}
-	panic("a body without a pass") // unreachable: WithPass lists all types
+	panic("a body without a credential") // unreachable: WithCredential lists all types
 }
 
 // How long an update is retried, and the backoff in between.

@@ -74,7 +74,7 @@ var badWords = map[string]struct{ name, body, why string }{
 }
 
 // What is refused as an update leaves no trace; as a signal it is recorded and shown. Nothing comes of either.
-func TestAccessReviewBadWords(t *testing.T) {
+func TestAccessReviewBadMessages(t *testing.T) {
 	for name, test := range badWords {
 		t.Run(name, func(t *testing.T) {
 			c := newReviewTest(t)
@@ -101,7 +101,7 @@ func TestAccessReviewBadWords(t *testing.T) {
 }
 
 // What the ledger refuses is an answer to an update, and is shown of a signal.
-func TestAccessReviewWordsThatTheLedgerRefuses(t *testing.T) {
+func TestAccessReviewMessagesThatTheLedgerRefuses(t *testing.T) {
 	c := newReviewTest(t)
 	update := c.decides(time.Hour, "eve@acme.example", keep, 1)
 	c.signalAt(2*time.Hour, messages.DecideItems, typed(`{"by":"eve@acme.example","verdict":"keep","items":[1]}`))
@@ -182,7 +182,7 @@ func TestAccessReviewSignalIsAnUpdate(t *testing.T) {
 }
 
 // However many speak at once, the history grows by a few activities, and each gets their own answer.
-func TestAccessReviewManyWordsAtOnce(t *testing.T) {
+func TestAccessReviewManyMessagesAtOnce(t *testing.T) {
 	c := newReviewTest(t)
 	var names []string
 	for i := range 20 {
@@ -221,7 +221,7 @@ func TestAccessReviewManyWordsAtOnce(t *testing.T) {
 }
 
 // A step records no more than fits into one payload.
-func TestAccessReviewWordsThatAreLarge(t *testing.T) {
+func TestAccessReviewLargeMessages(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return time.Second }
 	for n := range 8 {
@@ -243,7 +243,7 @@ func TestAccessReviewWordsThatAreLarge(t *testing.T) {
 
 // Two words of one reviewer in one instant are two words, whichever step records them: the ledger takes the same word
 // at the same instant for a repeat.
-func TestAccessReviewWordsOfOneInstant(t *testing.T) {
+func TestAccessReviewMessagesOfOneInstant(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return time.Second }
 	c.at(time.Hour, func() {
@@ -262,16 +262,16 @@ func TestAccessReviewCodesGoNoFurther(t *testing.T) {
 	c := newReviewTest(t)
 	c.codes[rita], c.codes[sam] = "ABCDE-FGHIJ", "KLMNO-PQRST"
 	wrong := c.updateAt(time.Hour, messages.DecideItems,
-		messages.DecideInput{By: rita, Verdict: keep, Items: []int{1}, Pass: messages.Pass{Code: "WRONG-CODES"}})
+		messages.DecideInput{By: rita, Verdict: keep, Items: []int{1}, Credential: messages.Credential{Code: "WRONG-CODES"}})
 	for name, body := range map[string]any{
 		messages.DecideItems: messages.DecideInput{By: rita, Verdict: keep, Items: []int{1},
-			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+			Credential: messages.Credential{Code: "ABCDE-FGHIJ"}},
 		messages.CommentItem: messages.CommentInput{By: rita, Item: 1, Comment: "fine",
-			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+			Credential: messages.Credential{Code: "ABCDE-FGHIJ"}},
 		messages.DelegateItems: messages.DelegateInput{By: rita, To: fay, Items: []int{2},
-			Pass: messages.Pass{Code: "ABCDE-FGHIJ"}},
+			Credential: messages.Credential{Code: "ABCDE-FGHIJ"}},
 		messages.ReopenItems: messages.ReopenInput{By: sam, Items: []int{3},
-			Pass: messages.Pass{Code: "KLMNO-PQRST"}},
+			Credential: messages.Credential{Code: "KLMNO-PQRST"}},
 	} {
 		right := c.updateAt(2*time.Hour, name, body)
 		c.at(3*time.Hour, func() { contains(t, right.message(t), `"message":`) })
@@ -366,7 +366,7 @@ func TestAccessReviewManyLooksAreFewCounts(t *testing.T) {
 }
 
 // While words are recorded without a pause, it is counted all the same.
-func TestAccessReviewStreamOfWordsIsCounted(t *testing.T) {
+func TestAccessReviewStreamOfMessagesIsCounted(t *testing.T) {
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 3 * time.Second }
 	for i := range 120 {
@@ -402,7 +402,7 @@ func TestAccessReviewOpsRevokeLinks(t *testing.T) {
 }
 
 // Words that come when deciding is over, or before it began, are refused.
-func TestAccessReviewWordsAtTheWrongTime(t *testing.T) {
+func TestAccessReviewMessagesAtTheWrongTime(t *testing.T) {
 	c := removals(t)
 	c.paused = true
 	c.hangBetween("ReviewStage", 0, time.Minute)

@@ -15,12 +15,12 @@ import (
 // The ledger that reviewing plays: items, tasks and words in memory, under the rules of the ledger and of the
 // activities.
 
-func (c *reviewTest) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBegun, error) {
+func (c *reviewTest) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBeginResult, error) {
 	if err := c.failing("ReviewBegin"); err != nil {
-		return reviews.ReviewBegun{}, err
+		return reviews.ReviewBeginResult{}, err
 	}
 	if in.Campaign != quarterly {
-		return reviews.ReviewBegun{}, fatal(session.ErrRefused,
+		return reviews.ReviewBeginResult{}, fatal(session.ErrRefused,
 			fmt.Sprintf("the policy of organization acme has no review named %q; its reviews are: %s", in.Campaign,
 				quarterly))
 	}
@@ -32,7 +32,7 @@ func (c *reviewTest) playBegin(in reviews.ReviewBeginInput) (reviews.ReviewBegun
 		}
 		c.enterLog(access.EventOpened, in.By, "")
 	}
-	return reviews.ReviewBegun{Review: c.review, Settings: c.settings}, nil
+	return reviews.ReviewBeginResult{Review: c.review, Settings: c.settings}, nil
 }
 
 func (c *reviewTest) enterLog(kind, by, text string) {
@@ -53,20 +53,20 @@ func (c *reviewTest) playSweep(in reviews.ReviewSweepInput) (session.SweepResult
 	return result, nil
 }
 
-func (c *reviewTest) playRank(reviews.ReviewInput) (reviews.ReviewTaken, error) {
+func (c *reviewTest) playRank(reviews.ReviewInput) (reviews.ReviewRankResult, error) {
 	if err := c.failing("ReviewRank"); err != nil {
-		return reviews.ReviewTaken{}, err
+		return reviews.ReviewRankResult{}, err
 	}
 	c.review.Items = len(c.items)
-	return reviews.ReviewTaken{Items: c.review.Items, Review: c.review}, nil
+	return reviews.ReviewRankResult{Items: c.review.Items, Review: c.review}, nil
 }
 
-func (c *reviewTest) playStage(in reviews.ReviewStageInput) (reviews.ReviewStageBegun, error) {
+func (c *reviewTest) playStage(in reviews.ReviewStageInput) (reviews.ReviewStageResult, error) {
 	if err := c.failing("ReviewStage"); err != nil {
-		return reviews.ReviewStageBegun{}, err
+		return reviews.ReviewStageResult{}, err
 	}
 	if c.review.Stage >= in.Stage {
-		return reviews.ReviewStageBegun{Items: c.asked(), Of: c.review}, nil
+		return reviews.ReviewStageResult{Items: c.asked(), Of: c.review}, nil
 	}
 	var coming []*access.Item
 	for _, i := range c.items {
@@ -90,7 +90,7 @@ func (c *reviewTest) playStage(in reviews.ReviewStageInput) (reviews.ReviewStage
 			}
 		}
 	}
-	return reviews.ReviewStageBegun{Items: len(coming), Of: c.review}, nil
+	return reviews.ReviewStageResult{Items: len(coming), Of: c.review}, nil
 }
 
 func (r playedStage) goes(v access.Verdict) bool {
@@ -136,8 +136,8 @@ func (c *reviewTest) asked() int {
 	return n
 }
 
-func (c *reviewTest) playAttend(in reviews.ReviewAttendInput) (reviews.ReviewAttended, error) {
-	var answer reviews.ReviewAttended
+func (c *reviewTest) playAttend(in reviews.ReviewAttendInput) (reviews.ReviewAttendResult, error) {
+	var answer reviews.ReviewAttendResult
 	if err := c.failing("ReviewAttend"); err != nil || c.review.State != access.ReviewOpen ||
 		c.review.Stage != in.Stage {
 		return answer, err
@@ -293,7 +293,9 @@ func (c *reviewTest) recordDecision(w reviews.ReviewMessage) reviews.ReviewMessa
 // recordItem records a word on one item, and says whether it changed anything.
 func (c *reviewTest) recordItem(t *reviewTask, w reviews.ReviewMessage) bool {
 	i := c.items[t.n-1]
-	mine := slices.IndexFunc(i.Said, func(s access.Said) bool { return s.Stage == c.review.Stage && s.By == t.who })
+	mine := slices.IndexFunc(i.Said, func(s access.ItemDecision) bool {
+		return s.Stage == c.review.Stage && s.By == t.who
+	})
 	event := access.ReviewEvent{Seq: len(c.log) + 1, At: w.At, By: t.who, Via: w.Via, Item: t.n, Stage: c.review.Stage}
 	switch {
 	case w.Decide != nil:
@@ -309,7 +311,7 @@ func (c *reviewTest) recordItem(t *reviewTask, w reviews.ReviewMessage) bool {
 		}) {
 			return false
 		}
-		said := access.Said{Stage: c.review.Stage, By: t.who, Verdict: event.Verdict, At: w.At}
+		said := access.ItemDecision{Stage: c.review.Stage, By: t.who, Verdict: event.Verdict, At: w.At}
 		if t.said = said.Verdict; mine >= 0 {
 			i.Said[mine] = said
 		} else {
@@ -358,8 +360,8 @@ func (c *reviewTest) playRevoke(reviews.ReviewRevokeInput) (int, error) {
 	return 3, c.failing("ReviewRevoke")
 }
 
-func (c *reviewTest) playClose(in reviews.ReviewCloseInput) (reviews.ReviewClosed, error) {
-	var closed reviews.ReviewClosed
+func (c *reviewTest) playClose(in reviews.ReviewCloseInput) (reviews.ReviewCloseResult, error) {
+	var closed reviews.ReviewCloseResult
 	if err := c.failing("ReviewClose"); err != nil && (!in.Cancel || !c.noOutage) {
 		return closed, err
 	}
@@ -391,8 +393,8 @@ func (c *reviewTest) playClose(in reviews.ReviewCloseInput) (reviews.ReviewClose
 	return closed, nil
 }
 
-func (c *reviewTest) playCarry(in reviews.ReviewCarryInput) (reviews.ReviewCarried, error) {
-	var done reviews.ReviewCarried
+func (c *reviewTest) playCarry(in reviews.ReviewCarryInput) (reviews.ReviewCarryResult, error) {
+	var done reviews.ReviewCarryResult
 	failed := c.failing("ReviewCarry")
 	if failed != nil && !in.Final {
 		return done, failed

@@ -388,7 +388,7 @@ func (c *reviewTest) approve() {
 	}
 }
 
-func (c *reviewTest) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTold, err error) {
+func (c *reviewTest) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTellResult, err error) {
 	to := []string{olga}
 	asks := in.Kind == reviews.NoticeReviewAsked
 	if asks || in.Kind == reviews.NoticeReviewReminder {
@@ -416,7 +416,7 @@ func (c *reviewTest) playTell(in reviews.ReviewTellInput) (told reviews.ReviewTo
 			c.told[fmt.Sprint(c.review.Stage, who)] = true
 		}
 	}
-	return reviews.ReviewTold{Told: len(to)}, nil
+	return reviews.ReviewTellResult{Told: len(to)}, nil
 }
 
 // reviewers returns those of the present stage, those with most left first.
@@ -443,5 +443,5 @@ func (c *reviewTest) reviewers() []messages.ReviewerProgress {
 
 // hasDecision reports whether somebody said something of an item in the present stage.
 func (c *reviewTest) hasDecision(n int) bool {
-	return slices.ContainsFunc(c.items[n-1].Said, func(s access.Said) bool { return s.Stage == c.review.Stage })
+	return slices.ContainsFunc(c.items[n-1].Said, func(s access.ItemDecision) bool { return s.Stage == c.review.Stage })
 }

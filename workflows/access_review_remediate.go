@@ -77,7 +77,7 @@ func (r *accessReview) remediateAtOnce(ctx workflow.Context) error {
 
 // lookAtRemovals checks the removals, asks the organization's loop to reconcile the people concerned, and sends a
 // notice about a held plan.
-func (r *accessReview) lookAtRemovals(ctx workflow.Context, final bool) (reviews.ReviewCarried, error) {
+func (r *accessReview) lookAtRemovals(ctx workflow.Context, final bool) (reviews.ReviewCarryResult, error) {
 	c := &r.Carried
 	fresh := c.Tries == 0 || r.Status.Carry > 0
 	done, err := act.ReviewCarry(ctx, reviews.ReviewCarryInput{ReviewInput: r.id, Final: final})
@@ -100,7 +100,7 @@ func (r *accessReview) lookAtRemovals(ctx workflow.Context, final bool) (reviews
 }
 
 // askLoop asks the organization's loop to reconcile the people whom removals concern.
-func (r *accessReview) askLoop(ctx workflow.Context, done reviews.ReviewCarried) {
+func (r *accessReview) askLoop(ctx workflow.Context, done reviews.ReviewCarryResult) {
 	err := workflow.SignalExternalWorkflow(ctx, messages.OrgSyncID(r.in.Org), "", messages.LookAt,
 		messages.LookAtSignal{
 			Review: r.id.Review, People: done.Look, Everybody: done.Everybody,

@@ -93,7 +93,7 @@ func TestAccessReviewThatIsHalfAnswered(t *testing.T) {
 }
 
 // Whoever leaves while they are asked is found at the next look, and others are asked and told.
-func TestAccessReviewerWhoLeavesTheCompany(t *testing.T) {
+func TestAccessReviewReviewerWhoLeavesTheCompany(t *testing.T) {
 	c := newReviewTest(t)
 	c.at(36*time.Hour, func() { c.gone[sam] = true })
 	c.at(2*day+time.Minute, func() {
@@ -109,7 +109,7 @@ func TestAccessReviewerWhoLeavesTheCompany(t *testing.T) {
 }
 
 // Whom one read does not show stays asked, and is shown as gone; others are asked too.
-func TestAccessReviewerWhomTheDirectoryHides(t *testing.T) {
+func TestAccessReviewReviewerWhomTheDirectoryHides(t *testing.T) {
 	c := newReviewTest(t)
 	c.at(36*time.Hour, func() { c.hidden[sam] = true })
 	c.at(2*day+time.Minute, func() {

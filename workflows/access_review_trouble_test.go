@@ -186,7 +186,7 @@ func TestAccessReviewOpsEndAReviewDuringAnOutage(t *testing.T) {
 }
 
 // A word that can never be recorded, for whatever reason, keeps no review from its end; who said it is told.
-func TestAccessReviewWordThatCannotBeRecorded(t *testing.T) {
+func TestAccessReviewMessageThatCannotBeRecorded(t *testing.T) {
 	for name, say := range map[string]func(c *reviewTest, after time.Duration) *answer{
 		"ReviewSay": func(c *reviewTest, after time.Duration) *answer { return c.decides(after, rita, keep, 1) },
 		"ReviewMark": func(c *reviewTest, after time.Duration) *answer {

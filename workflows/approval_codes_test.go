@@ -57,8 +57,8 @@ func (b *fakeCodes) register(env *testsuite.TestWorkflowEnvironment) {
 	}, activity.RegisterOptions{Name: "ResendCode"})
 }
 
-// TestACodeThatIsTypedCountsNoMore types carol's code in every way that may be refused, and in one that is not.
-func TestACodeThatIsTypedCountsNoMore(t *testing.T) {
+// TestCodesThatAreTypedAreBurnt types carol's code in every way that may be refused, and in one that is not.
+func TestCodesThatAreTypedAreBurnt(t *testing.T) {
 	for name, test := range map[string]struct {
 		name, body string
 		signalOnly bool
@@ -140,8 +140,8 @@ func TestACodeThatIsTypedCountsNoMore(t *testing.T) {
 	}
 }
 
-// TestACodeIsBurntBeforeItDecides: whoever reads it in the history comes too late, and what it came with counts.
-func TestACodeIsBurntBeforeItDecides(t *testing.T) {
+// TestCodesAreBurntBeforeTheyDecide: whoever reads it in the history comes too late, and what it came with counts.
+func TestCodesAreBurntBeforeTheyDecide(t *testing.T) {
 	for _, way := range []string{"update", "signal"} {
 		t.Run(way, func(t *testing.T) {
 			d := newGrantsLoop(t)
@@ -164,10 +164,10 @@ func TestACodeIsBurntBeforeItDecides(t *testing.T) {
 	}
 }
 
-// TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce: it decides in the next history, by the presentation that burnt it
+// TestCodesAreBurntAtOnceWhileAHistoryEnds: it decides in the next history, by the presentation that burnt it
 // in the one before, and one other is sent. The same where the ledger, or the worker that had the code, was away for a
 // while.
-func TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce(t *testing.T) {
+func TestCodesAreBurntAtOnceWhileAHistoryEnds(t *testing.T) {
 	for name, fails := range map[string]int{"at once": 0, "after a while": 2} {
 		t.Run(name, func(t *testing.T) {
 			d := newGrantsLoop(t)
@@ -207,7 +207,7 @@ func TestACodeThatComesWhileAHistoryEndsIsBurntAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatIsNearlyACodeIsAWrongOne(t *testing.T) {
+func TestCodesWithTyposAreWrong(t *testing.T) {
 	for name, body := range map[string]string{
 		"the last letter missing":       `{"request":"g1","by":"carol@acme.example","code":"ABCDE-FGHIJ-KLMNO-PQRST-UVWXY"}`,
 		"one wrong":                     `{"request":"g1","by":"carol@acme.example","code":"8BCDEFGHIJKLMNOPQRSTUVWXYZ"}`,
@@ -226,11 +226,11 @@ func TestWhatIsNearlyACodeIsAWrongOne(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoCodeBurnsNothing(t *testing.T) {
+func TestCodesAreNotBurntByOtherText(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.updateAt(time.Minute, messages.Approve, messages.ApprovalInput{
 		Request: "g1", By: "carol@acme.example", Note: "after the change board met",
-		Pass: messages.Pass{Nonce: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", Proof: messages.CodeHash("x")},
+		Credential: messages.Credential{Nonce: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", Proof: messages.CodeHash("x")},
 	})
 	refused := d.updateAt(2*time.Minute, messages.Approve,
 		typed(`{"by":"bo@acme.example","duration":"24h","reason":"`+strings.Repeat("x", 101)+`"}`))

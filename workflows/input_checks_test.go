@@ -14,7 +14,7 @@ import (
 )
 
 // A key in another case, or twice, is refused wherever it stands: as an update without a trace, as a signal recorded.
-func TestOrgSyncTakesKeysAsDocumentedAlone(t *testing.T) {
+func TestOrgSyncTakesOnlyDocumentedKeys(t *testing.T) {
 	for name, body := range map[string]struct{ name, body, why string }{
 		"another case": {messages.ApprovePlan,
 			`{"plan":"sha256:held","by":"finn@acme.example","BY":"carol@acme.example"}`, `unknown field "BY"`},
@@ -53,7 +53,7 @@ func TestOrgSyncTakesKeysAsDocumentedAlone(t *testing.T) {
 }
 
 // Who sent what was dropped is shown, as far as its body says so, and how large it was.
-func TestOrgSyncShowsWhoSaidWhatWasDropped(t *testing.T) {
+func TestOrgSyncShowsTheSenderOfADroppedMessage(t *testing.T) {
 	l := newLoop(t)
 	large := strings.Repeat("x", 1<<20)
 	l.signalAt(time.Minute, messages.SyncNow, typed(`{"by":"mallory@acme.example","person":"`+large+`"}`))

@@ -39,7 +39,7 @@ func heldAndPaused(t *testing.T) *loop {
 	return l
 }
 
-func TestOrgSyncWhoDecidesIsSomebodyInTheDirectory(t *testing.T) {
+func TestOrgSyncDeciderIsInTheDirectory(t *testing.T) {
 	for name, body := range decisions("carol@acme.example") {
 		t.Run(name, func(t *testing.T) {
 			l := heldAndPaused(t)
@@ -70,7 +70,7 @@ func TestOrgSyncWhoDecidesIsSomebodyInTheDirectory(t *testing.T) {
 	}
 }
 
-func TestOrgSyncNobodyIsKeptFromDecidingByAnOutage(t *testing.T) {
+func TestOrgSyncOutageKeepsNobodyFromDeciding(t *testing.T) {
 	for name, body := range decisions("carol@acme.example") {
 		t.Run(name, func(t *testing.T) {
 			l := heldAndPaused(t)

@@ -106,7 +106,7 @@ func TestOrgSyncGrantsAreRefusedWhereNothingIsWritten(t *testing.T) {
 }
 
 // Signals that come at once after a start or a fresh history are heard.
-func TestOrgSyncSignalsAtTheStartAreHeard(t *testing.T) {
+func TestOrgSyncReceivesSignalsAtTheStart(t *testing.T) {
 	carried := messages.OrgSyncState{Org: org, Policy: "p", Adopted: true, Settings: settings,
 		NextFull: begin.Add(6 * time.Hour)}
 	for name, in := range map[string]messages.OrgSyncInput{

@@ -170,7 +170,7 @@ func whom(asks []messages.ReconcileGrantSignal) (all []string) {
 }
 
 // All who ask while a run of grants writes are served by the next one, together.
-func TestOrgSyncManyWhoAskAreOneRun(t *testing.T) {
+func TestOrgSyncManyRequestsAreOneRun(t *testing.T) {
 	d := newGrantsLoop(t)
 	d.askAt(time.Minute, "first", 1)
 	for i := range 150 {

@@ -165,7 +165,7 @@ func TestOrgSyncDryRunReplacesNothing(t *testing.T) {
 	})
 }
 
-func TestOrgSyncRunIsTakenBackAndTheOrganizationPaused(t *testing.T) {
+func TestOrgSyncUndoTakesARunBackAndPauses(t *testing.T) {
 	l := newLoop(t)
 	undone := l.updateAt(time.Minute, messages.Undo,
 		messages.UndoInput{Run: "20260302-090000.000", By: "ana", Reason: "wrong group"})

@@ -18,7 +18,7 @@ func (l *loop) lookAt(after time.Duration, people ...string) {
 }
 
 // Whom a review decided about is looked at, ahead of the full verification that runs, and what is found is written.
-func TestOrgSyncWhomAReviewDecidedAboutIsLookedAt(t *testing.T) {
+func TestOrgSyncLooksAtPeopleAReviewDecidedAbout(t *testing.T) {
 	l := newLoop(t)
 	l.run = gated(time.Hour, func(bool) {})
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {
@@ -117,7 +117,7 @@ func TestOrgSyncLookThatWasTypedWrongly(t *testing.T) {
 }
 
 // What a review asks just when the history ends goes to the next one.
-func TestOrgSyncFreshHistoryKeepsWhomAReviewDecidedAbout(t *testing.T) {
+func TestOrgSyncFreshHistoryKeepsPeopleAReviewDecidedAbout(t *testing.T) {
 	l := newLoop(t)
 	l.at(time.Hour, func() {
 		l.env.SignalWorkflow(messages.Pause, typed(`{"by":"ana"}`))

@@ -20,7 +20,7 @@ func policyError(message string) error {
 		temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
-func TestOrgSyncInputsPolicyIsTakenIntoForceAndEverybodyIsVerified(t *testing.T) {
+func TestOrgSyncPolicyOfTheInputIsAdmitted(t *testing.T) {
 	l := newLoop(t)
 	l.at(time.Minute, func() {
 		state := l.status()
@@ -120,7 +120,7 @@ func TestOrgSyncBadPolicyAtTheStartThenAGoodOne(t *testing.T) {
 	require.Equal(t, []string{messages.ScopeFull}, l.scopes())
 }
 
-func TestOrgSyncFirstPolicyThatWasRefusedIsShownAsWhyThereIsNone(t *testing.T) {
+func TestOrgSyncRefusedFirstPolicyIsShown(t *testing.T) {
 	l := newLoop(t)
 	l.admit = func(in reconcile.AdmitInput) (reconcile.AdmitResult, error) {
 		if string(in.Policy) == `"evil"` {

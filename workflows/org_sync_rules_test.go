@@ -80,7 +80,7 @@ func TestOrgSyncRulesTimeHasEverybodyLookedAt(t *testing.T) {
 }
 
 // Whose waiting or grace is over is looked at, without everybody else.
-func TestOrgSyncWhoIsDueIsLookedAt(t *testing.T) {
+func TestOrgSyncLooksAtPeopleWhoAreDue(t *testing.T) {
 	c := newClockedLoop(t)
 	due := begin.Add(time.Hour)
 	c.say = func(in reconcile.RuleTimeInput) (reconcile.RuleTimeResult, error) {

@@ -221,7 +221,7 @@ func TestOrgSyncUndoDuringALook(t *testing.T) {
 }
 
 // Verification takes its time; nobody waits for somebody else's. Here the few people's runs are real ones.
-func TestOrgSyncPersonsRunMakesWayOnceItOnlyVerifies(t *testing.T) {
+func TestOrgSyncPersonsRunYieldsOnceItOnlyVerifies(t *testing.T) {
 	l := newLoop(t)
 	var order []string
 	l.examine = func(in reconcile.ExamineInput) (reconcile.JudgeResult, error) {

@@ -87,7 +87,7 @@ func TestOrgSyncLetsNobodySpeakForARun(t *testing.T) {
 }
 
 // Somebody opens or closes the gate of a run by hand: it stays as the loop has set it.
-func TestReconcileTakesItsGateFromItsLoopAlone(t *testing.T) {
+func TestReconcileTakesItsGateOnlyFromItsLoop(t *testing.T) {
 	r := newRunTest(t, crowd(40)...)
 	forge := func(after time.Duration, closed bool) {
 		r.env.RegisterDelayedCallback(func() {

@@ -177,7 +177,7 @@ func TestTemporaryGrantCancelledAtItsBeginning(t *testing.T) {
 }
 
 // What people say to a cancelled grant does not keep it from ending.
-func TestTemporaryGrantWordsToACancelledGrant(t *testing.T) {
+func TestTemporaryGrantMessagesToACancelledGrant(t *testing.T) {
 	l := newGrantTest(t, grantFrom("g1", 0, 10*time.Hour))
 	l.until(90*time.Minute, loopReply{silent: true})
 	l.cancelAt(time.Hour)

@@ -164,9 +164,9 @@ func TestTemporaryGrantApprovalByCode(t *testing.T) {
 	l.book[0].Codes = true
 	l.hashes["carol@acme.example"] = messages.CodeHash("ABCDE-FGHIJ")
 	wrong := l.updateAt(time.Hour, messages.Approve,
-		messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "WRONG-CODES"}})
+		messages.ApprovalInput{By: "carol@acme.example", Credential: messages.Credential{Code: "WRONG-CODES"}})
 	right := l.updateAt(2*time.Hour, messages.Approve,
-		messages.ApprovalInput{By: "carol@acme.example", Pass: messages.Pass{Code: "abcde fghij"}})
+		messages.ApprovalInput{By: "carol@acme.example", Credential: messages.Credential{Code: "abcde fghij"}})
 	l.at(2*time.Hour+time.Second, func() { require.NotContains(t, l.page(), "FGHIJ") })
 	l.mustEnd()
 	require.ErrorContains(t, wrong.err, "the code is not the one")
@@ -332,9 +332,9 @@ func TestTemporaryGrantReasonForgesNothingOnAGrantsPage(t *testing.T) {
 	_, _ = l.runToEnd()
 }
 
-// TestTemporaryGrantWhatAGrantAnswersShowsWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and
+// TestTemporaryGrantAnswersShowWhatCannotBeSeen: who asks with Temporal's CLI reads what others typed, and
 // no more than that.
-func TestTemporaryGrantWhatAGrantAnswersShowsWhatCannotBeSeen(t *testing.T) {
+func TestTemporaryGrantAnswersShowWhatCannotBeSeen(t *testing.T) {
 	const typed = "x\n## Approved\x1b[2J\u009b31m\u202e"
 	const shown = "x ## Approved⟨U+001B⟩[2J⟨U+009B⟩31m⟨U+202E⟩"
 	g := waiting("g1", time.Hour, 24*time.Hour)

@@ -80,7 +80,7 @@ func (s *Session) confirmed(ctx context.Context, b *policy.Bound, some []plan.Ab
 		p := one.Person
 		// no groups are not unknown ones
 		p.GroupIDs = session.EachOnce(append([]string{}, slices.Concat(p.GroupIDs, shown)...))
-		if !one.Stands(p) {
+		if !one.Follows(p) {
 			return false, nil
 		}
 	}

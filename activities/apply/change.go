@@ -174,7 +174,7 @@ func (s *Session) check(ctx context.Context, run string, line *access.Change) (*
 
 // overtaken returns why a grant that began or ended after the line was planned makes it unnecessary; "" if none does.
 func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (string, error) {
-	if !plan.HangsOnGrants(s.Policy, c) {
+	if !plan.DependsOnGrants(s.Policy, c) {
 		return "", nil
 	}
 	states, err := s.Ledger.States(ctx, s.Org, []string{c.Person}, s.Now())
@@ -185,7 +185,7 @@ func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (s
 	if err != nil {
 		return "", err
 	}
-	return plan.Overtaken(b, s.Policy, c, states[c.Person].Grants, states[c.Person].Rulings, s.Now()), nil
+	return plan.WhyMoot(b, s.Policy, c, states[c.Person].Grants, states[c.Person].Rulings, s.Now()), nil
 }
 
 // write is the one place that changes a person's access at Atlassian; groups are created in create.go. It returns the

@@ -32,7 +32,7 @@ func planned(t *testing.T, action access.Action) (*activitytest.SimulatedOrg, ap
 	return o, apply.ChangeInput{RunInput: run, Person: o.AccountID(who), Target: activitytest.Builders}
 }
 
-func TestAChangeIsMadeOnce(t *testing.T) {
+func TestApplyMakesAChangeOnce(t *testing.T) {
 	t.Parallel()
 	for _, action := range []access.Action{access.Add, access.Remove} {
 		t.Run(string(action), func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestAChangeIsMadeOnce(t *testing.T) {
 	}
 }
 
-func TestWhatIsAlreadySoIsNotClaimed(t *testing.T) {
+func TestApplyDoesNotClaimWhatIsAlreadySo(t *testing.T) {
 	t.Parallel()
 	o, in := planned(t, access.Add)
 	o.ByHand(http.MethodPost, "builders", "jo")
@@ -68,7 +68,7 @@ func TestWhatIsAlreadySoIsNotClaimed(t *testing.T) {
 	require.Nil(t, o.Holding(in.Person))
 }
 
-func TestALicenceLimitIsAShortageAndNoRetry(t *testing.T) {
+func TestApplyReportsALicenceLimitAsAShortage(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.People)
 	o.Configure(func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 0} })
@@ -90,7 +90,7 @@ guard: {adopt: auto}
 }
 
 // A write of which nobody knows whether it was done is read back before anything is written again.
-func TestAnUnknownOutcomeIsReadBack(t *testing.T) {
+func TestApplyReadsBackAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		action access.Action
@@ -131,7 +131,7 @@ func TestAnUnknownOutcomeIsReadBack(t *testing.T) {
 	}
 }
 
-func TestAReadBackThatShowsNobodyWaits(t *testing.T) {
+func TestApplyWaitsWhenTheReadBackShowsNobody(t *testing.T) {
 	t.Parallel()
 	o, in := planned(t, access.Add)
 	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultTimeoutBefore, Count: 1})
@@ -145,7 +145,7 @@ func TestAReadBackThatShowsNobodyWaits(t *testing.T) {
 	require.Equal(t, access.Done, activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in).State)
 }
 
-func TestARateLimitIsWaitedFor(t *testing.T) {
+func TestApplyWaitsForARateLimit(t *testing.T) {
 	t.Parallel()
 	o, in := planned(t, access.Add)
 	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
@@ -162,7 +162,7 @@ func TestARateLimitIsWaitedFor(t *testing.T) {
 }
 
 // Whoever was put there by somebody else while we waited stays somebody else's.
-func TestARateLimitClaimsNothing(t *testing.T) {
+func TestApplyClaimsNothingAfterARateLimit(t *testing.T) {
 	t.Parallel()
 	o, in := planned(t, access.Add)
 	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultStatus, Count: 1,
@@ -174,7 +174,7 @@ func TestARateLimitClaimsNothing(t *testing.T) {
 	require.False(t, o.Holding(in.Person).Owned)
 }
 
-func TestARefusedKeyStopsAtOnce(t *testing.T) {
+func TestApplyStopsOnARefusedKey(t *testing.T) {
 	t.Parallel()
 	o, in := planned(t, access.Add)
 	o.Inject(cloud.Fault{Operations: []string{"memberships.add"}, Kind: cloud.FaultExpireKey})
@@ -186,7 +186,7 @@ func TestARefusedKeyStopsAtOnce(t *testing.T) {
 	require.Equal(t, access.Planned, o.Line(in).State)
 }
 
-func TestAKeyThatMayOnlyReadIsRefused(t *testing.T) {
+func TestApplyRefusesAReadOnlyKey(t *testing.T) {
 	t.Parallel()
 	o, in := planned(t, access.Add)
 	o.Configure(func(s *cloud.Settings) { s.Keys = map[string]cloud.KeyState{o.Key: cloud.KeyReadOnly} })
@@ -195,7 +195,7 @@ func TestAKeyThatMayOnlyReadIsRefused(t *testing.T) {
 	require.True(t, result.Closed)
 }
 
-func TestWhatIsHeldIsNeverWritten(t *testing.T) {
+func TestApplyNeverWritesHeldLines(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit("")
@@ -206,17 +206,9 @@ func TestWhatIsHeldIsNeverWritten(t *testing.T) {
 	require.Zero(t, o.Sim.Stats().Writes)
 }
 
-// protected is a simulated organization in step whose builders are protected.
-func protected(t *testing.T, floor string) *activitytest.SimulatedOrg {
-	t.Helper()
-	o := activitytest.NewInStep(t)
-	o.Admit(activitytest.OpenGuard + "\nprotected: [{target: group:builders, " + floor + "}]")
-	return o
-}
-
 // A removal may wait for minutes while the API is out of order. Whoever is in the source again by then keeps the
 // target.
-func TestARemovalThatWaitedForItsWriteIsReadAgain(t *testing.T) {
+func TestApplyReadsAgainBeforeALateRemoval(t *testing.T) {
 	t.Parallel()
 	for name, back := range map[string]bool{"still gone": false, "back": true} {
 		t.Run(name, func(t *testing.T) {
@@ -231,52 +223,4 @@ func TestARemovalThatWaitedForItsWriteIsReadAgain(t *testing.T) {
 			require.Equal(t, back, o.Holding(in.Person) != nil)
 		})
 	}
-}
-
-func TestAFloorIsCheckedAsItIsWritten(t *testing.T) {
-	t.Parallel()
-	o := protected(t, "minimum: 4")
-	o.Leave("eng", "carol", "dan", "eve")
-	run := o.NewRun()
-	o.Sweep(run)
-	require.Equal(t, 3, o.Judge(run).Open)
-	next := activitytest.Must[apply.NextResult](o, o.Acts.Apply.Next,
-		apply.NextInput{RunInput: run, Actions: []access.Action{access.Remove}, Limit: 100})
-	for _, l := range next.Lines {
-		require.True(t, l.Guarded, "one at a time")
-	}
-	// reads still show whoever was just removed
-	o.Configure(func(s *cloud.Settings) { s.Lag = cloud.Duration(time.Minute) })
-	by := map[access.ChangeState]int{}
-	for _, r := range o.Write(run) {
-		by[r.State]++
-		if r.State == access.Refused {
-			require.Contains(t, r.Answer, "at least 4")
-		}
-	}
-	require.Equal(t, map[access.ChangeState]int{access.Done: 2, access.Refused: 1}, by)
-	require.Len(t, o.Group("builders").Members, 4)
-}
-
-func TestWhoAlwaysStaysIsNotRemoved(t *testing.T) {
-	t.Parallel()
-	o := protected(t, "minimum: 1, always: [carol@example.com]")
-	o.Leave("eng", "carol")
-	run, _ := o.SweepAndJudge()
-	require.Equal(t, map[string]access.ChangeState{"remove carol@example.com from group:builders": access.Refused},
-		activitytest.States(o.Write(run)))
-}
-
-func TestAFloorThatCannotBeReadRefusesNothingForGood(t *testing.T) {
-	t.Parallel()
-	o := protected(t, "minimum: 1")
-	o.Leave("eng", "carol")
-	run, _ := o.SweepAndJudge()
-	in := apply.ChangeInput{RunInput: run, Person: o.AccountID("carol"), Target: activitytest.Builders}
-	o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1,
-		Params: cloud.FaultParams{Status: 503}})
-	_, err := activitytest.Call[apply.ChangeResult](o, o.Acts.Apply.Apply, in)
-	require.False(t, activitytest.ApplicationError(t, err).NonRetryable())
-	require.Equal(t, access.Planned, o.Line(in).State)
-	require.Equal(t, access.Done, activitytest.Must[apply.ChangeResult](o, o.Acts.Apply.Apply, in).State)
 }

@@ -105,11 +105,11 @@ func (c *confirmation) decide(ctx context.Context, run string) ([]plan.Absence, 
 		var adds []access.Change
 		for _, change := range plan.Decide(c.bound, p, known, run, c.now).Changes {
 			c.asked[session.KeyOf(change)] = true
-			if change.Action == access.Add && plan.AsksFor(c.lines, change) {
+			if change.Action == access.Add && plan.ContainsChange(c.lines, change) {
 				adds = append(adds, change)
 			}
 		}
-		if one, hangs := plan.HangsOnAbsence(c.bound, p, known, adds, c.now); hangs {
+		if one, hangs := plan.DependsOnAbsence(c.bound, p, known, adds, c.now); hangs {
 			absences = append(absences, one)
 		}
 	}

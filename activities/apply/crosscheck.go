@@ -93,7 +93,7 @@ func (s *Session) againstRuled(ctx context.Context, b *policy.Bound, lines []acc
 // asksApps reports whether rules that use apps affect the target of a line.
 func asksApps(b *policy.Bound, c access.Change) bool {
 	i, known := b.Target(c.Target)
-	return known && b.AsksApps(i)
+	return known && b.NeedsApps(i)
 }
 
 // unseen returns the groups that give what the person loses, or that rules about it use, and in which they are not

@@ -18,7 +18,7 @@ import (
 // grantChange is a grant's change at the moment of writing: what is read for it, and recorded.
 type grantChange struct {
 	*Session
-	plan.Moment
+	plan.GrantRecheck
 	run    string
 	target policy.Target // zero if the policy no longer has it
 }
@@ -50,7 +50,7 @@ func (s *Session) applyGrant(ctx context.Context, in ChangeInput) (ChangeResult,
 	}
 	id, err := s.write(calls, in.Run, line)
 	if id != "" && id != line.Person { // somebody was invited, and has an account ID now
-		if err := s.Ledger.Arrived(ctx, s.Org, line.Person, id, s.Now()); err != nil {
+		if err := s.Ledger.RecordArrival(ctx, s.Org, line.Person, id, s.Now()); err != nil {
 			return ChangeResult{}, err
 		}
 		line.Person = id
@@ -72,7 +72,7 @@ func (s *Session) recheck(ctx context.Context, run string, line *access.Change) 
 		return nil, err
 	}
 	state := states[line.Person]
-	l := grantChange{Session: s, run: run, Moment: plan.Moment{Bound: b, Line: *line, At: s.Now(),
+	l := grantChange{Session: s, run: run, GrantRecheck: plan.GrantRecheck{Bound: b, Line: *line, At: s.Now(),
 		Grants: access.InForce(state.Grants, s.Now()), Marks: state.Marks, Rulings: state.Rulings}}
 	l.target, _, _ = l.Target()
 	for _, h := range state.Holdings {
@@ -92,7 +92,7 @@ func (s *Session) recheck(ctx context.Context, run string, line *access.Change) 
 
 // recheckAdd ends an add whose grant is over, whose person is no longer eligible, or who holds the target already.
 func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*ChangeResult, error) {
-	grant, answer := l.Gives()
+	grant, answer := l.GrantInForce()
 	if answer != nil {
 		return l.answer(ctx, answer)
 	}
@@ -100,7 +100,7 @@ func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*Cha
 		return nil, err
 	}
 	if id := l.Person.ID; id != "" && id != line.Person && l.Line.Target == access.Directory {
-		if err := l.Ledger.Arrived(ctx, l.Org, line.Person, id, l.Now()); err != nil {
+		if err := l.Ledger.RecordArrival(ctx, l.Org, line.Person, id, l.Now()); err != nil {
 			return nil, err
 		}
 		line.Person, l.Line.Person = id, id
@@ -126,7 +126,7 @@ func (l *grantChange) recheckAdd(ctx context.Context, line *access.Change) (*Cha
 
 // answer ends the line without a write, if there is an answer. An addition that an earlier attempt may have written
 // stays open instead, for the end of its grant to remove.
-func (l *grantChange) answer(ctx context.Context, a *plan.Answer) (*ChangeResult, error) {
+func (l *grantChange) answer(ctx context.Context, a *plan.Skip) (*ChangeResult, error) {
 	if a == nil {
 		return nil, nil
 	}
@@ -147,7 +147,7 @@ const longestSettle = 20 * time.Second
 //
 // Calls: none, unless according to the ledger earlier grants alone gave it a minute ago or more; then those of over.
 func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
-	if !l.MayBeTaken() {
+	if !l.MayBeRemovedByHand() {
 		return nil, nil
 	}
 	earlier := access.MissingHolding{Holding: l.Held}
@@ -156,7 +156,7 @@ func (l *grantChange) takenBefore(ctx context.Context) (*ChangeResult, error) {
 		if err != nil {
 			return nil, err
 		}
-		if plan.Gave(l.Held, g.ID, before) {
+		if plan.HeldByGrant(l.Held, g.ID, before) {
 			earlier.Grants = append(earlier.Grants, g.ID)
 		}
 	}
@@ -201,7 +201,7 @@ func (l *grantChange) renewed(ctx context.Context, g access.Grant) ([]access.Gra
 
 // eligible checks the person against the policy's conditions again: time may have passed since the request.
 func (l *grantChange) eligible(ctx context.Context, target access.Entitlement) error {
-	terms := l.Policy.Within(l.Bound)
+	terms := l.Policy.BoundTo(l.Bound)
 	if !terms.Conditional(target) {
 		return nil
 	}
@@ -215,7 +215,7 @@ func (l *grantChange) eligible(ctx context.Context, target access.Entitlement) e
 // hangsOnDoubt reports whether the person may receive the target only because a read shows them outside a group that a
 // rule denies it for, or that a condition excludes, while another search does not confirm that.
 func (l *grantChange) hangsOnDoubt(ctx context.Context, target access.Entitlement) (bool, error) {
-	eligible, hangs, err := l.EligibleByAbsence(ctx, l.Policy.Within(l.Bound), l.Person, target)
+	eligible, hangs, err := l.EligibleByAbsence(ctx, l.Policy.BoundTo(l.Bound), l.Person, target)
 	if err != nil {
 		return false, err
 	}
@@ -279,7 +279,7 @@ func (l *grantChange) note(ctx context.Context, r plan.Removal) error {
 
 // read reads the person, with what the target needs.
 func (l *grantChange) read(ctx context.Context) error {
-	if app := l.target.Resource; app != "" && !l.Policy.Within(l.Bound).Conditional(l.Line.Target) {
+	if app := l.target.Resource; app != "" && !l.Policy.BoundTo(l.Bound).Conditional(l.Line.Target) {
 		p, err := l.AppRoles(ctx, access.Person{ID: l.Line.Person, Email: l.Line.Email}, l.target)
 		l.Person = p
 		return err

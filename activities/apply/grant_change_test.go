@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestAGrantGivesAndTakes(t *testing.T) {
+func TestGrantGivesAndTakes(t *testing.T) {
 	t.Parallel()
 	for _, target := range []access.Entitlement{activitytest.Other, "default:jira-software/acme/admin", access.OrgAdmin,
 		activitytest.Jira} {
@@ -52,7 +52,7 @@ func TestAGrantGivesAndTakes(t *testing.T) {
 	}
 }
 
-func TestPresenceIsLent(t *testing.T) {
+func TestGrantOfPresence(t *testing.T) {
 	t.Parallel()
 	removing := strings.Replace(activitytest.Lendable, "reason: false", "reason: false\n    end: remove", 1)
 	t.Run("whom nobody knows is invited, and suspended at the end", func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestPresenceIsLent(t *testing.T) {
 	})
 }
 
-func TestALicenceShortageIsToldAndTriedAgain(t *testing.T) {
+func TestGrantWithoutALicenceIsReportedAndTriedAgain(t *testing.T) {
 	t.Parallel()
 	const admin = access.Entitlement("default:jira-software/acme/admin")
 	o := activitytest.WithGrants(t, activitytest.Lendable)
@@ -129,7 +129,7 @@ func TestALicenceShortageIsToldAndTriedAgain(t *testing.T) {
 	require.True(t, o.Holds("kim", admin))
 }
 
-func TestWhoWasSuspendedBeforeTheStartIsNotGivenAnything(t *testing.T) {
+func TestGrantGivesNothingToSuspendedPeople(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	in := o.RequestOf("kim@example.com", activitytest.Other, time.Hour)
@@ -151,7 +151,7 @@ func TestWhoWasSuspendedBeforeTheStartIsNotGivenAnything(t *testing.T) {
 	require.False(t, o.StoredGrant(g).RevokedAt.IsZero())
 }
 
-func TestWhoIsNotEligibleAnyMoreIsNotGivenAnything(t *testing.T) {
+func TestGrantGivesNothingToPeopleNoLongerEligible(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t,
 		strings.Replace(activitytest.Lendable, "reason: false", "reason: false\n    eligible: in(\"eng\")", 1))
@@ -169,7 +169,7 @@ func TestWhoIsNotEligibleAnyMoreIsNotGivenAnything(t *testing.T) {
 	require.True(t, o.Holds("carol", activitytest.Other))
 }
 
-func TestAGrantThatIsOverBeforeItsWriteGivesNothing(t *testing.T) {
+func TestGrantThatEndsBeforeItsWriteGivesNothing(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	g := o.Grant("kim", activitytest.Other, time.Hour)
@@ -185,7 +185,7 @@ func TestAGrantThatIsOverBeforeItsWriteGivesNothing(t *testing.T) {
 	require.False(t, o.StoredGrant(g).RevokedAt.IsZero())
 }
 
-func TestAGrantCostsOneWriteAndFewReads(t *testing.T) {
+func TestGrantCostsOneWriteAndFewReads(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		target  access.Entitlement
@@ -220,7 +220,7 @@ func TestAGrantCostsOneWriteAndFewReads(t *testing.T) {
 	}
 }
 
-func TestAWorkflowThatIsGoneIsNotWaitedFor(t *testing.T) {
+func TestGrantWhoseWorkflowIsGone(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	g := o.Grant("kim", activitytest.Other, time.Hour)

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestAnUnknownOutcomeIsTakenBackAllTheSame(t *testing.T) {
+func TestGrantOfUnknownOutcomeIsTakenBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{cloud.FaultTimeoutAfter, cloud.FaultTimeoutBefore} {
 		for _, target := range []access.Entitlement{activitytest.Other, access.OrgAdmin, activitytest.Jira} {
@@ -38,7 +38,7 @@ func TestAnUnknownOutcomeIsTakenBackAllTheSame(t *testing.T) {
 	}
 }
 
-func TestAnUnknownOutcomeIsFoundToBeDone(t *testing.T) {
+func TestGrantOfUnknownOutcomeIsFoundDone(t *testing.T) {
 	t.Parallel()
 	for _, target := range []access.Entitlement{activitytest.Other, access.OrgAdmin, activitytest.Jira} {
 		t.Run(strings.ReplaceAll(string(target), "/", " "), func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestAnUnknownOutcomeIsFoundToBeDone(t *testing.T) {
 }
 
 // What somebody else gave, and has taken since, is not found in the ledger to be theirs still.
-func TestAnUnknownOutcomeIsTakenBackFromWhomAHandGaveBefore(t *testing.T) {
+func TestGrantOfUnknownOutcomeIsTakenBackDespiteAFormerGiftByHand(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	o.VerifyEverybody()
@@ -79,7 +79,7 @@ func TestAnUnknownOutcomeIsTakenBackFromWhomAHandGaveBefore(t *testing.T) {
 }
 
 // A mapping that begins while nobody knows whether the grant was given keeps it, and takes it over.
-func TestAnUnknownOutcomeIsLeftToAMapping(t *testing.T) {
+func TestGrantOfUnknownOutcomeIsLeftToAMapping(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*activitytest.SimulatedOrg){
 		"that nobody saw yet": func(*activitytest.SimulatedOrg) {},
@@ -114,7 +114,7 @@ func TestAnUnknownOutcomeIsLeftToAMapping(t *testing.T) {
 }
 
 // A verification that finds the target held cannot know that a write which was never answered gave it.
-func TestAnUnknownOutcomeIsNotForgottenByAVerification(t *testing.T) {
+func TestGrantOfUnknownOutcomeOutlivesAVerification(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	g := o.Grant("kim", activitytest.Other, time.Hour)
@@ -131,7 +131,7 @@ func TestAnUnknownOutcomeIsNotForgottenByAVerification(t *testing.T) {
 }
 
 // A removal that is begun and never answered is begun again by the next question.
-func TestARemovalThatWasCutOffIsMade(t *testing.T) {
+func TestGrantRemovalThatWasInterruptedIsMade(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{cloud.FaultTimeoutAfter, cloud.FaultTimeoutBefore} {
 		t.Run(kind, func(t *testing.T) {

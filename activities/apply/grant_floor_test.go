@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestAFloorOutweighsTheEndOfAGrant(t *testing.T) {
+func TestFloorOutweighsTheEndOfAGrant(t *testing.T) {
 	t.Parallel()
 	for _, target := range []access.Entitlement{activitytest.Other, access.OrgAdmin} {
 		t.Run(strings.ReplaceAll(string(target), ":", " "), func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestAFloorOutweighsTheEndOfAGrant(t *testing.T) {
 	}
 }
 
-func TestTheKeysOwnerIsNotTaken(t *testing.T) {
+func TestFloorKeepsTheKeyOwner(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	text := o.PolicyText(activitytest.OpenGuard + "\nprotected: [{target: group:other, minimum: 1}]\n" +
@@ -68,7 +68,7 @@ func TestTheKeysOwnerIsNotTaken(t *testing.T) {
 }
 
 // Whom a lagging read still shows does not count, and the floors of two targets have nothing to do with each other.
-func TestFloorsStandSideBySide(t *testing.T) {
+func TestFloorsOfSeveralTargetsAllApply(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t,
 		"protected: [{target: group:other, minimum: 2}, {target: role:org-admin, minimum: 2}]\n"+activitytest.Lendable)

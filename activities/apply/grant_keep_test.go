@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestOverlappingGrantsAreAUnion(t *testing.T) {
+func TestGrantsThatOverlapAreAUnion(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	short := o.Grant("kim", activitytest.Other, time.Hour)
@@ -55,7 +55,7 @@ func TestGrantsOfOneGroupByTwoNamesAreAUnion(t *testing.T) {
 	require.False(t, o.Holds("kim", byRole))
 }
 
-func TestWhatAMappingGivesStaysWhenAGrantEnds(t *testing.T) {
+func TestGrantRemovalKeepsWhatAMappingGives(t *testing.T) {
 	t.Parallel()
 	t.Run("given before", func(t *testing.T) {
 		t.Parallel()
@@ -97,7 +97,7 @@ func TestWhatAMappingGivesStaysWhenAGrantEnds(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyElseGaveBeforeStays(t *testing.T) {
+func TestGrantRemovalKeepsWhatSomebodyElseGaveBefore(t *testing.T) {
 	t.Parallel()
 	for name, arrange := range map[string]func(o *activitytest.SimulatedOrg){
 		"before the request": func(o *activitytest.SimulatedOrg) { o.ByHand(http.MethodPost, "other", "kim") },
@@ -137,7 +137,7 @@ func TestWhatSomebodyElseGaveBeforeStays(t *testing.T) {
 	}
 }
 
-func TestAHandThatGaveBetweenTheAttemptsKeepsIt(t *testing.T) {
+func TestGrantRemovalKeepsWhatWasGivenByHandBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	g := o.Grant("kim", activitytest.Other, time.Hour)
@@ -156,7 +156,7 @@ func TestAHandThatGaveBetweenTheAttemptsKeepsIt(t *testing.T) {
 }
 
 // A removal that was planned for the end of a grant meets another grant that has begun since.
-func TestAGrantThatBeganBeforeTheRemovalKeepsIt(t *testing.T) {
+func TestGrantRemovalKeepsWhatALaterGrantGives(t *testing.T) {
 	t.Parallel()
 	for name, protect := range map[string]string{"plain": "",
 		"protected": "protected: [{target: group:other, minimum: 1}]\n"} {
@@ -181,7 +181,7 @@ func TestAGrantThatBeganBeforeTheRemovalKeepsIt(t *testing.T) {
 }
 
 // The ledger may have on its books what somebody has taken by hand: a grant that begins is seen to be held.
-func TestAGrantAfterAHandTookTheOneBeforeIsGiven(t *testing.T) {
+func TestGrantAfterARemovalByHandIsGiven(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	o.AttendAll(o.Grant("kim", activitytest.Other, time.Hour))

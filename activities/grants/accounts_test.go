@@ -17,7 +17,7 @@ import (
 )
 
 // A grant is an account's, whatever the account is called.
-func TestAGrantIsFoundByEveryNameOfItsAccount(t *testing.T) {
+func TestGrantIsFoundByEveryNameOfItsAccount(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"kim.lee@example.com", "the account id", "kim@example.com"} {
 		o := activitytest.WithGrants(t, activitytest.Judged)
@@ -46,7 +46,7 @@ func TestAGrantIsFoundByEveryNameOfItsAccount(t *testing.T) {
 }
 
 // Whoever gets an address gets nothing that was its former owner's.
-func TestAReusedAddressGivesNothingOfTheOtherAccount(t *testing.T) {
+func TestGrantOfAReusedAddressStaysWithTheOtherAccount(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, `
 grants:
@@ -73,7 +73,7 @@ grants:
 	require.False(t, o.Holds("lea", activitytest.Other))
 }
 
-func TestOnlySomebodyWhomTheDirectoryKnowsMayAsk(t *testing.T) {
+func TestRequestGrantNeedsARequesterInTheDirectory(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	o.ChangePerson("finn", map[string]any{"suspended": true})
@@ -103,7 +103,7 @@ func TestOnlySomebodyWhomTheDirectoryKnowsMayAsk(t *testing.T) {
 	}
 }
 
-func TestAnApproverIsAnAccountThatIsActiveNow(t *testing.T) {
+func TestDecideGrantNeedsAnActiveApprover(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, o.AdminRequest()).Grants[0]
@@ -141,7 +141,7 @@ func TestAnApproverIsAnAccountThatIsActiveNow(t *testing.T) {
 		"ana is deactivated, carol was followed")
 }
 
-func TestNamesOfThePolicyAreFollowed(t *testing.T) {
+func TestPolicyNamesFollowAccounts(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	text := o.PolicyText(activitytest.OpenGuard + activitytest.Guarded)
@@ -174,7 +174,7 @@ func TestNamesOfThePolicyAreFollowed(t *testing.T) {
 	require.Equal(t, o.AccountID("gil"), rows[0].Account)
 }
 
-func TestNothingIsTakenWhileAProtectedNameLeadsToNobody(t *testing.T) {
+func TestPolicyNamesThatAreUnresolvedStopRemovals(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit(activitytest.OpenGuard + activitytest.Guarded)
@@ -189,9 +189,9 @@ func TestNothingIsTakenWhileAProtectedNameLeadsToNobody(t *testing.T) {
 	require.NotContains(t, o.Members("builders"), "eve", "applying the policy says who glas is: somebody else than eve")
 }
 
-// TestAnAddressThatLedToNobodyIsBoundByAnApplyAlone: zed is misspelt, or gone, and later somebody else gets the
+// TestPolicyNamesAreBoundOnlyByAnApply: zed is misspelt, or gone, and later somebody else gets the
 // address.
-func TestAnAddressThatLedToNobodyIsBoundByAnApplyAlone(t *testing.T) {
+func TestPolicyNamesAreBoundOnlyByAnApply(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	text := activitytest.OpenGuard + `
@@ -242,7 +242,7 @@ grants:
 
 // A ledger from before names were kept has them looked up once, and whoever was renamed before that is found by what
 // the ledger saw.
-func TestNamesOfAPolicyInForceAreLookedUpOnce(t *testing.T) {
+func TestPolicyNamesAreLookedUpOnce(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit(activitytest.OpenGuard + activitytest.Guarded)
@@ -259,7 +259,7 @@ func TestNamesOfAPolicyInForceAreLookedUpOnce(t *testing.T) {
 	require.Equal(t, ledger.PolicyName{}.Account, rows[2].Account, "nobody is glas")
 }
 
-func TestPreviewsLeaveTheNamesInForceAlone(t *testing.T) {
+func TestPolicyNamesAreLeftAloneByPreviews(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit(activitytest.OpenGuard + activitytest.Guarded)
@@ -278,7 +278,7 @@ protected: [{target: role:org-admin, minimum: 1, always: [ana@example.com, bo@ex
 	require.True(t, after[1].Trial)
 }
 
-func TestACodeGoesToTheAddressThatItsApproverHasNow(t *testing.T) {
+func TestCodesGoToTheCurrentAddress(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	o.Notifier.Privately = true
@@ -301,7 +301,7 @@ func TestACodeGoesToTheAddressThatItsApproverHasNow(t *testing.T) {
 
 // A name whose row the chain does not explain leads to nobody, whomever the directory shows under it, until the policy
 // is applied again.
-func TestANameThatWasForgedLeadsToNobody(t *testing.T) {
+func TestPolicyNamesThatWereForgedResolveToNobody(t *testing.T) {
 	t.Parallel()
 	for _, forgery := range []string{
 		`UPDATE policy_names SET account = ? WHERE name = 'ana@example.com'`,

@@ -18,7 +18,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestABurntCodeIsReplacedByAnother(t *testing.T) {
+func TestBurnCodesReplacesACode(t *testing.T) {
 	t.Parallel()
 	o, g, codes := coded(t)
 	before := len(o.Notifier.Notices)
@@ -47,10 +47,10 @@ func TestABurntCodeIsReplacedByAnother(t *testing.T) {
 	require.Empty(t, o.Burn("AAAAA-AAAAA-AAAAA-AAAAA-AAAAA-A"))
 }
 
-// TestACodeThatCannotBeSentAtOnceIsSentLater: whoever's code was burnt is sent one other that counts, whatever fails
+// TestCodesThatCannotBeSentAtOnceAreSentLater: whoever's code was burnt is sent one other that counts, whatever fails
 // meanwhile. What a worker that was stopped had done already is done again: the code is burnt once, by the same
 // presentation.
-func TestACodeThatCannotBeSentAtOnceIsSentLater(t *testing.T) {
+func TestCodesThatCannotBeSentAtOnceAreSentLater(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*activitytest.SimulatedOrg){
 		"the mail server is away": func(o *activitytest.SimulatedOrg) { o.Notifier.Fails = 2 },
@@ -88,13 +88,13 @@ func TestACodeThatCannotBeSentAtOnceIsSentLater(t *testing.T) {
 	}
 }
 
-func TestADecisionIsProvenByItsCode(t *testing.T) {
+func TestCodesProveADecision(t *testing.T) {
 	t.Parallel()
 	o, g, codes := coded(t)
 	proven := func(by, code, name string) grants.DecideGrantInput {
 		in := grants.DecideGrantInput{Org: activitytest.Org, Approve: true,
 			ApprovalInput: messages.ApprovalInput{Request: g.ID, By: by, Note: "fine",
-				Pass: messages.Pass{Nonce: "n1"}}}
+				Credential: messages.Credential{Nonce: "n1"}}}
 		in.Proof = messages.Proof(messages.CodeHash(code), messages.OrgSyncID(activitytest.Org), name, in.ApprovalInput)
 		return in
 	}
@@ -124,8 +124,8 @@ func TestADecisionIsProvenByItsCode(t *testing.T) {
 		"its workflow is told, whoever was told the decision")
 }
 
-// TestAWrongCodeIsReplacedSoOftenAndNoMore guesses at carol's codes.
-func TestAWrongCodeIsReplacedSoOftenAndNoMore(t *testing.T) {
+// TestCodesAreReplacedALimitedNumberOfTimes guesses at carol's codes.
+func TestCodesAreReplacedALimitedNumberOfTimes(t *testing.T) {
 	t.Parallel()
 	o, g, codes := coded(t)
 	guess := func() {
@@ -155,7 +155,7 @@ func TestAWrongCodeIsReplacedSoOftenAndNoMore(t *testing.T) {
 	require.Equal(t, access.GrantGranted, o.Decide(in).Grants[0].State, "the others' codes are good")
 }
 
-func TestTheFirstOfTwoApprovalsIsNoted(t *testing.T) {
+func TestDecideGrantNotesTheFirstOfTwoApprovals(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t,
 		strings.Replace(strings.Replace(activitytest.Judged, "count: 1", "count: 2", 1), ", codes: true", "", 1))
@@ -167,8 +167,8 @@ func TestTheFirstOfTwoApprovalsIsNoted(t *testing.T) {
 	require.Contains(t, o.Decide(approvalOf(g, "dan@example.com")).Message, "approved")
 }
 
-// TestNoticesCarryNoCommandOfAnOutsider: what somebody asked for stands in one line of its own, and in no command.
-func TestNoticesCarryNoCommandOfAnOutsider(t *testing.T) {
+// TestNoticesContainNoCommandOfAnOutsider: what somebody asked for stands in one line of its own, and in no command.
+func TestNoticesContainNoCommandOfAnOutsider(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	o.Notifier.Privately = true

@@ -30,7 +30,7 @@ func waiting(t *testing.T) (*activitytest.SimulatedOrg, access.Grant) {
 	return o, g
 }
 
-func TestAsManyApproveAsThePolicyWants(t *testing.T) {
+func TestDecideGrantNeedsAsManyApprovalsAsThePolicySays(t *testing.T) {
 	t.Parallel()
 	o, g := waiting(t)
 	answer := o.Decide(decision(g, "carol@example.com", true))
@@ -59,7 +59,7 @@ func approvalOf(g access.Grant, by string) grants.DecideGrantInput {
 	return in
 }
 
-func TestApprovalsAtOnceDecideOnce(t *testing.T) {
+func TestDecideGrantConcurrentApprovalsDecideOnce(t *testing.T) {
 	t.Parallel()
 	o, g := waiting(t)
 	o.Decide(decision(g, "ana@example.com", true))
@@ -84,7 +84,7 @@ func TestApprovalsAtOnceDecideOnce(t *testing.T) {
 	require.Len(t, after.Approvals, 2)
 }
 
-func TestOneDenialIsEnough(t *testing.T) {
+func TestDecideGrantOneDenialIsEnough(t *testing.T) {
 	t.Parallel()
 	o, g := waiting(t)
 	o.Decide(decision(g, "carol@example.com", true))
@@ -100,7 +100,7 @@ func TestOneDenialIsEnough(t *testing.T) {
 	}, "denied")
 }
 
-func TestDecisionsThatDoNotCount(t *testing.T) {
+func TestDecideGrantDecisionsThatDoNotCount(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(o *activitytest.SimulatedOrg, in *grants.DecideGrantInput)
@@ -151,7 +151,7 @@ func TestDecisionsThatDoNotCount(t *testing.T) {
 	}
 }
 
-func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
+func TestDecideGrantRefusesTheRequester(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	for _, by := range []string{"carol@example.com", "CAROL@example.com", o.AccountID("carol")} {
@@ -167,7 +167,7 @@ func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 	}
 }
 
-func TestWhoDecidesTooLateDecidesNothing(t *testing.T) {
+func TestDecideGrantAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	o, g := waiting(t)
 	o.Advance(time.Hour)
@@ -204,7 +204,7 @@ func coded(t *testing.T) (*activitytest.SimulatedOrg, access.Grant, map[string]s
 	return o, g, codes
 }
 
-func TestEveryApproverHasACodeOfTheirOwn(t *testing.T) {
+func TestCodesEveryApproverHasTheirOwn(t *testing.T) {
 	t.Parallel()
 	o, g, codes := coded(t)
 	require.Len(t, codes, 2)
@@ -241,7 +241,7 @@ func TestEveryApproverHasACodeOfTheirOwn(t *testing.T) {
 	o.RequireNoCode(answer, codes)
 }
 
-func TestACodeIsUsedOnce(t *testing.T) {
+func TestCodesAreUsedOnce(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, strings.Replace(activitytest.Judged, "count: 1", "count: 2", 1))
 	o.Notifier.Privately = true
@@ -270,7 +270,7 @@ func TestACodeIsUsedOnce(t *testing.T) {
 	}
 }
 
-func TestANoticeThatCannotBeSentSaysNoCode(t *testing.T) {
+func TestCodesAreNotShownByANoticeThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	o.Notifier.Privately, o.Notifier.Fails = true, 1

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestAGrantEndsEarly(t *testing.T) {
+func TestRevokeGrantEndsAGrantEarly(t *testing.T) {
 	t.Parallel()
 	for name, in := range map[string]messages.RevokeInput{
 		"by request":    {Request: "g001"},
@@ -49,7 +49,7 @@ func TestAGrantEndsEarly(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeRevoked(t *testing.T) {
+func TestRevokeGrantRefuses(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	o.Grant("kim", activitytest.Other, time.Hour)
@@ -81,7 +81,7 @@ func TestWhatCannotBeRevoked(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsWithdrawnGivesNothing(t *testing.T) {
+func TestRevokeGrantWithdrawsARequest(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	g := activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, o.AdminRequest()).Grants[0]

@@ -107,7 +107,7 @@ func (a *Activities) HandOver(ctx context.Context, in HandOverInput) error {
 			return err
 		}
 	}
-	return a.env.Ledger.HandedOver(ctx, in.Org, in.Grants)
+	return a.env.Ledger.RecordHandOver(ctx, in.Org, in.Grants)
 }
 
 // GrantInput names a grant.
@@ -226,7 +226,7 @@ func (a *Activities) DecideGrant(ctx context.Context, in DecideGrantInput) (mess
 
 // notDecided returns an error that tells the approver why a decision does not count. Other errors stay as they are.
 func notDecided(in DecideGrantInput, id string, g access.Grant, err error) error {
-	rest, isRest := errors.AsType[*review.RestError](err)
+	rest, isRest := errors.AsType[*review.CooldownError](err)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
 		return session.Refusedf("request %s is not known", id)

@@ -23,7 +23,7 @@ import (
 
 // Whatever happens, and in whatever order: nothing is taken for which a reason stands, nor beyond a floor, and in the
 // end nothing is left of any grant.
-func TestGrantsHoldWhateverHappens(t *testing.T) {
+func TestGrantsInvariants(t *testing.T) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
 		// each takes a while, and more so with -race; whoever asks for more gets them
 		require.NoError(t, checks.Value.Set("12"))

@@ -273,7 +273,7 @@ func (s *task) policyAsBound(ctx context.Context) (*policy.Policy, error) {
 	if err != nil || !known {
 		return s.Policy, err
 	}
-	return s.Policy.Within(s.Bound(outline)), nil
+	return s.Policy.BoundTo(s.Bound(outline)), nil
 }
 
 // earlier returns the person's other grants of the target that the limits count, under whatever name, and those that an
@@ -286,7 +286,7 @@ func (s *task) earlier(ctx context.Context, p *policy.Policy, r terms.Request) (
 		start = r.Start
 	}
 	person := cmp.Or(r.Person.ID, strings.ToLower(r.Person.Email))
-	all, err := s.Ledger.Near(ctx, s.Org, person, start.Add(-terms.LookBack(p, r.Target)))
+	all, err := s.Ledger.GrantsNear(ctx, s.Org, person, start.Add(-terms.LookBack(p, r.Target)))
 	if err != nil {
 		return nil, err
 	}
@@ -322,7 +322,7 @@ func (s *task) bindable(ctx context.Context, target access.Entitlement) error {
 		return err
 	}
 	b, findings := policy.BindSince(s.Policy, outline.Outline, outline.Last)
-	if len(b.All(target)) > 0 {
+	if len(b.AllTargets(target)) > 0 {
 		return nil
 	}
 	why := "the organization does not show it"

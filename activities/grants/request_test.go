@@ -19,7 +19,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestWhatIsNotGranted(t *testing.T) {
+func TestRequestGrantRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(o *activitytest.SimulatedOrg, in *grants.RequestGrantInput)
@@ -130,7 +130,7 @@ func TestAPolicyThatGrantsWhatCannotBeGivenIsRefused(t *testing.T) {
 	}
 }
 
-func TestNothingIsGrantedBeforeTheFirstPlanIsApproved(t *testing.T) {
+func TestRequestGrantBeforeTheFirstPlanIsApproved(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.Judged)
@@ -142,7 +142,7 @@ func TestNothingIsGrantedBeforeTheFirstPlanIsApproved(t *testing.T) {
 	}, "organization acme", "not approved yet")
 }
 
-func TestARequestIsMadeOnce(t *testing.T) {
+func TestRequestGrantIsIdempotent(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	in := o.AdminRequest()
@@ -183,7 +183,7 @@ func TestARequestIsMadeOnce(t *testing.T) {
 	}
 }
 
-func TestManyRequestsAtOnceAreOne(t *testing.T) {
+func TestRequestGrantManyAtOnceAreOne(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	in := o.RequestOf("kim@example.com", activitytest.Other, time.Hour)
@@ -200,7 +200,7 @@ func TestManyRequestsAtOnceAreOne(t *testing.T) {
 	require.Len(t, o.AllGrants(), 1)
 }
 
-func TestAnOutageRefusesNothing(t *testing.T) {
+func TestRequestGrantOutageRefusesNothing(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	o.Inject(cloud.Fault{Operations: []string{"users.search"}, Kind: cloud.FaultStatus, Count: 1,
@@ -212,7 +212,7 @@ func TestAnOutageRefusesNothing(t *testing.T) {
 	activitytest.Must[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant, in)
 }
 
-func TestAnExtensionContinuesAGrant(t *testing.T) {
+func TestExtendGrantContinuesAGrant(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Judged)
 	g := o.Grant("kim", activitytest.Other, time.Hour)
@@ -252,7 +252,7 @@ func TestAnExtensionContinuesAGrant(t *testing.T) {
 	}, "kim@example.com", "request a new one")
 }
 
-func TestNothingIsGrantedInADryRun(t *testing.T) {
+func TestRequestGrantInADryRun(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable+"\ndryRun: true")
 	_, err := activitytest.Call[messages.GrantAnswer](o, o.Acts.Grants.RequestGrant,

@@ -42,7 +42,7 @@ func (s *task) contradicts(b *policy.Bound, p access.Person, entry policy.Protec
 	var found []access.Finding
 	for _, want := range b.Resolve(p, policy.Known{Now: s.Now(), Would: true}).Wants {
 		e := b.Targets[want.Target].Entitlement
-		if !e.Presence() && !slices.Contains(b.All(entry.Target), want.Target) {
+		if !e.Presence() && !slices.Contains(b.AllTargets(entry.Target), want.Target) {
 			continue
 		}
 		for _, r := range want.Denied {

@@ -37,7 +37,7 @@ func (j *judgement) conflicts(ctx context.Context) error {
 	if len(j.Policy.Sources) == 0 {
 		return nil
 	}
-	found, err := j.Ledger.Differences(ctx, j.Org, j.in.Run, j.bound.Opens)
+	found, err := j.Ledger.Differences(ctx, j.Org, j.in.Run, j.bound.AppsOpenedBy)
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (s *task) withoutDoubted(ctx context.Context, b *policy.Bound, page *ledger
 		}
 		s.doubts = append(s.doubts, one.Person.ID)
 		page.Changes = slices.DeleteFunc(page.Changes,
-			func(c access.Change) bool { return c.Person == one.Person.ID && plan.AsksFor(one.Lines, c) })
+			func(c access.Change) bool { return c.Person == one.Person.ID && plan.ContainsChange(one.Lines, c) })
 		if page.Notes != nil {
 			page.Notes.Add(noteDoubted)
 		}

@@ -44,7 +44,7 @@ func TestCheckDecider(t *testing.T) {
 		"it may be tried again")
 }
 
-func TestAPolicyIsAppliedByNoPlaceholder(t *testing.T) {
+func TestCheckDeciderRefusesPlaceholders(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	in := o.AdmitIn(o.PolicyText(activitytest.OpenGuard))

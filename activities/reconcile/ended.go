@@ -197,7 +197,7 @@ func (e *absenceProver) people(ctx context.Context, ids []string) (young []strin
 // left ends all holdings of somebody who is gone.
 func (e *absenceProver) left(ctx context.Context, id string, holdings []access.Holding, grants []access.Grant,
 	why string) error {
-	said := e.Policy.Within(e.Binding)
+	said := e.Policy.BoundTo(e.Binding)
 	for _, g := range grants { // first: the holdings are what makes a repeat come here again
 		if !g.InForce(e.Now()) || g.ProvisionedAt.IsZero() || said.HandTakenMode(g.Target) != policy.HandTakenEnd {
 			continue

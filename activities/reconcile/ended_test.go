@@ -101,7 +101,7 @@ func TestCloseEndedForgetsAGroupThatIsGone(t *testing.T) {
 }
 
 // Deactivated people keep what they have: when they come back it is still Castellan's to take.
-func TestWhoIsDeactivatedStaysOnTheBooks(t *testing.T) {
+func TestCloseEndedKeepsHoldingsOfDeactivatedPeople(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	for _, change := range []map[string]any{{"inactive": true}, {"suspended": true}} {

@@ -73,7 +73,7 @@ func (s *task) evidence(ctx context.Context, b *policy.Bound, o access.Outline, 
 		if known, met := before[one.GroupID]; met && !known.Judged {
 			e.unjudged = append(e.unjudged, one.Name)
 		}
-		met, swept := plan.MembersMet(b, e.seen, one.GroupID)
+		met, swept := plan.MembersSeen(b, e.seen, one.GroupID)
 		n, counted := e.now[one.GroupID]
 		if counted && swept && n >= 0 && n != met && !access.IsSourceGroup(one.GroupID) {
 			e.doubtful = true
@@ -145,7 +145,7 @@ func (s *task) recheck(ctx context.Context, b *policy.Bound, in session.RunInput
 			continue
 		}
 		if t, ok := b.Target(l.Target); ok {
-			for _, source := range b.Targets[t].Grounds() {
+			for _, source := range b.Targets[t].DecidingGroups() {
 				n, counted := e.now[source]
 				if counted && n >= 0 && n != e.seen[source] && !access.IsSourceGroup(source) {
 					matter[source] = true

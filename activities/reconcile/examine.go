@@ -201,7 +201,7 @@ func (s *task) examineGroups(ctx context.Context, b *policy.Bound, in ExamineInp
 	for _, id := range in.Scope.Groups {
 		groups[id] = true
 		for _, t := range b.Targets {
-			if t.GroupID != "" && slices.Contains(t.Grounds(), id) {
+			if t.GroupID != "" && slices.Contains(t.DecidingGroups(), id) {
 				groups[t.GroupID] = true
 			}
 		}

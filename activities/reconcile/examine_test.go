@@ -17,7 +17,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestAQuietLookLeavesNoRecord(t *testing.T) {
+func TestExamineWithoutChangesLeavesNoRecord(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	run := o.NewRun()
@@ -30,7 +30,7 @@ func TestAQuietLookLeavesNoRecord(t *testing.T) {
 	require.ErrorIs(t, err, ledger.ErrNotFound)
 }
 
-func TestWhoJoinedIsAddedAtTheFirstLook(t *testing.T) {
+func TestExamineAddsAtTheFirstLook(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Join("eng", "jo")
@@ -42,7 +42,7 @@ func TestWhoJoinedIsAddedAtTheFirstLook(t *testing.T) {
 		activitytest.States(o.Write(run)))
 }
 
-func TestWhoLeftIsLookedAtTwice(t *testing.T) {
+func TestExamineLooksTwiceBeforeARemoval(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Leave("eng", "carol")
@@ -64,7 +64,7 @@ func TestWhoLeftIsLookedAtTwice(t *testing.T) {
 	require.NotContains(t, o.Members("builders"), "carol")
 }
 
-func TestWhoCameBackBetweenTheLooksStays(t *testing.T) {
+func TestExamineKeepsPeopleWhoReturnBetweenTheLooks(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Leave("eng", "carol")
@@ -75,7 +75,7 @@ func TestWhoCameBackBetweenTheLooksStays(t *testing.T) {
 }
 
 // A removal that only the second look saw has been seen once.
-func TestWhatOnlyTheSecondLookSeesSettles(t *testing.T) {
+func TestExamineWaitsForWhatOnlyTheSecondLookSees(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Join("support", "carol")
@@ -94,7 +94,7 @@ func TestWhatOnlyTheSecondLookSeesSettles(t *testing.T) {
 	require.Contains(t, o.Members("helpers"), "carol")
 }
 
-func TestTooManyForAPartialRunAreLeftToAFullOne(t *testing.T) {
+func TestExamineLeavesTooManyPeopleToAFullRun(t *testing.T) {
 	t.Parallel()
 	file := activitytest.PeopleInEng(60)
 	o := activitytest.NewOf(t, file)
@@ -113,7 +113,7 @@ func TestTooManyForAPartialRunAreLeftToAFullOne(t *testing.T) {
 	require.Zero(t, verdict.Open)
 }
 
-func TestANameThatNobodyHasIsSaid(t *testing.T) {
+func TestExamineReportsUnknownNames(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	_, err := activitytest.Call[reconcile.JudgeResult](o, o.Acts.Reconcile.Examine,
@@ -128,7 +128,7 @@ func TestANameThatNobodyHasIsSaid(t *testing.T) {
 	require.True(t, gone.Quiet(), "an event about somebody who is gone is no error")
 }
 
-func TestATouchedGroupsMembersAndHoldersAreLookedAt(t *testing.T) {
+func TestExamineLooksAtMembersAndHoldersOfATouchedGroup(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Join("support", "ivo")
@@ -144,7 +144,7 @@ func TestATouchedGroupsMembersAndHoldersAreLookedAt(t *testing.T) {
 		activitytest.States(o.Write(run)))
 }
 
-func TestALookSupersedesOlderPlans(t *testing.T) {
+func TestExamineSupersedesOlderPlans(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Join("eng", "jo")
@@ -155,7 +155,7 @@ func TestALookSupersedesOlderPlans(t *testing.T) {
 	require.Empty(t, o.Write(older))
 }
 
-func TestADryLookIsRecordedAndWritesNothing(t *testing.T) {
+func TestExamineInADryRunWritesNothing(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Join("eng", "jo")
@@ -168,7 +168,7 @@ func TestADryLookIsRecordedAndWritesNothing(t *testing.T) {
 	require.Empty(t, o.Write(run))
 }
 
-func TestAnApprovedPlanIsReleased(t *testing.T) {
+func TestExamineReleasesAnApprovedPlan(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit("")
@@ -194,7 +194,7 @@ func TestAnApprovedPlanIsReleased(t *testing.T) {
 }
 
 // A hold may wait for days, while events come all the time.
-func TestAHoldCanBeApprovedAfterManyEvents(t *testing.T) {
+func TestHoldCanBeApprovedAfterManyEvents(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit("guard: {adopt: auto, run: {removals: 0}, source: {share: 100%}}")
@@ -227,7 +227,7 @@ func TestAHoldCanBeApprovedAfterManyEvents(t *testing.T) {
 		activitytest.States(o.Write(approved)))
 }
 
-func TestARejectedPlanIsNotRaisedAgain(t *testing.T) {
+func TestHoldThatWasRejectedIsNotOpenedAgain(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit("guard: {adopt: auto, run: {removals: 0}, source: {share: 100%}}")
@@ -253,7 +253,7 @@ func TestARejectedPlanIsNotRaisedAgain(t *testing.T) {
 	require.NotNil(t, o.Judge(third).Hold, "it is asked anew")
 }
 
-func TestAPartialRunKeepsWhatOthersHold(t *testing.T) {
+func TestHoldSurvivesAPartialRun(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit("guard: {adopt: auto, run: {removals: 0}, source: {share: 100%}}")
@@ -275,7 +275,7 @@ func TestAPartialRunKeepsWhatOthersHold(t *testing.T) {
 }
 
 // A look at a few people may hold something while everybody is being read: the full run goes on, and takes it over.
-func TestAFullRunTakesOverWhatALaterLookHolds(t *testing.T) {
+func TestHoldOfALaterLookIsTakenOverByAFullRun(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit("guard: {adopt: auto, run: {removals: 0}, source: {share: 100%}}")
@@ -385,7 +385,7 @@ func TestConfirmLooksAmongTheMembersToo(t *testing.T) {
 }
 
 // A search that shows no group at all is broken; its silence about somebody is no word against their membership.
-func TestAGroupSearchThatShowsNothingClearsNobody(t *testing.T) {
+func TestConfirmWithAGroupSearchThatShowsNothing(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Leave("eng", "carol")
@@ -402,7 +402,7 @@ func TestAGroupSearchThatShowsNothingClearsNobody(t *testing.T) {
 }
 
 // What was held for a bad read of the groups is not written on it, even when it is approved.
-func TestAnApprovedPlanIsHeldAgainstTheGroupsAsTheyAreNow(t *testing.T) {
+func TestConfirmComparesAnApprovedPlanWithTheCurrentGroups(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	run := o.NewRun()

@@ -240,7 +240,7 @@ func TestFieldE21(t *testing.T) {
 }
 
 // Switching a rule to enforce applies exactly what was last shown, through a plan hash.
-func TestARuleIsShownBeforeItActs(t *testing.T) {
+func TestRuleIsShownBeforeItActs(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.Company)
 	asking := "guard: {adopt: auto, run: {share: 100%}, target: {share: 100%, minimum: 100}, window: {share: 100%}}\n"
@@ -291,7 +291,7 @@ func TestARuleIsShownBeforeItActs(t *testing.T) {
 	require.Empty(t, o.Members("internal-wiki"))
 }
 
-func TestAHoldOfARuleIsItsConsent(t *testing.T) {
+func TestRuleHoldIsItsConsent(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.Company)
 	o.AdmitRules("guard: {adopt: auto}\n" +

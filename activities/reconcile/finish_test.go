@@ -54,7 +54,7 @@ func TestVerifyReadsBack(t *testing.T) {
 	require.Equal(t, late.Verified, again.Verified)
 }
 
-func TestWhatALaterRunTookBackIsNotMissed(t *testing.T) {
+func TestVerifyIgnoresWhatALaterRunTookBack(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	run := session.RunInput{Org: activitytest.Org, Run: "run-001", Policy: o.Policy}
@@ -123,7 +123,7 @@ func TestFinishClosesARunThatWasStoppedEarly(t *testing.T) {
 	}
 }
 
-func TestARunIsTakenBack(t *testing.T) {
+func TestUndoTakesARunBack(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Leave("eng", "carol")
@@ -161,7 +161,7 @@ func TestARunIsTakenBack(t *testing.T) {
 }
 
 // Undoing much passes the same guard; once approved, it is done, though the policy asks for the opposite.
-func TestAHeldUndoCanBeApproved(t *testing.T) {
+func TestUndoThatIsHeldCanBeApproved(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.OpenGuard)

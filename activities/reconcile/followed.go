@@ -46,7 +46,7 @@ func (a *Activities) followed(ctx context.Context, in FinishInput, sum messages.
 	}
 	n := 0
 	for _, l := range stats {
-		if l.State == access.Done && b.Follows(l.Action, l.Target, l.GroupID) {
+		if l.State == access.Done && b.NeedsFollowUp(l.Action, l.Target, l.GroupID) {
 			n += l.N
 		}
 	}
@@ -92,7 +92,7 @@ func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([
 func follows(b *policy.Bound, c access.Change) bool {
 	switch {
 	case access.RecordOf(c.Target) == "":
-		return b.Follows(c.Action, c.Target, c.GroupID)
+		return b.NeedsFollowUp(c.Action, c.Target, c.GroupID)
 	case c.Action == access.Add, slices.Contains(c.Sources, c.Person): // named by their identity
 		return false
 	}

@@ -181,7 +181,7 @@ func TestCloseEndedEndsTheExtensionsToo(t *testing.T) {
 }
 
 // An extension begins when what its forerunner gave was taken by hand, and nobody has looked yet.
-func TestAnExtensionGivesNothingBackThatWasTakenByHand(t *testing.T) {
+func TestExtensionDoesNotRestoreWhatWasTakenByHand(t *testing.T) {
 	t.Parallel()
 	for target, take := range taken {
 		for name, notice := range map[string]func(*activitytest.SimulatedOrg, access.Grant){

@@ -106,7 +106,7 @@ func (s *task) grantRecord(ctx context.Context, ask messages.ReconcileGrantSigna
 	if err != nil {
 		return k, err
 	}
-	unproven, err := s.Ledger.Unproven(ctx, s.Org, open)
+	unproven, err := s.Ledger.UnprovenGrants(ctx, s.Org, open)
 	if err != nil {
 		return k, err
 	}
@@ -208,7 +208,7 @@ func (s *task) outcome(ctx context.Context, b *policy.Bound, in AttendInput,
 	case len(due.Changes) > 0:
 		answer.Why = due.Changes[0].Label() + ": not done yet: " + cmp.Or(in.Failed, "it became due meanwhile")
 		return answer, nil
-	case len(k.InForce()) > 0 && len(b.All(k.Target)) == 0:
+	case len(k.InForce()) > 0 && len(b.AllTargets(k.Target)) == 0:
 		answer.Why, answer.Soon = fmt.Sprintf("the organization does not show %s any more", k.Target), false
 		return answer, nil
 	}
@@ -224,16 +224,16 @@ func (s *task) settleGrants(ctx context.Context, run string, k plan.GrantRecord,
 			return err
 		}
 	}
-	given, over := k.Settle()
+	given, over := k.Finished()
 	if len(given) > 0 {
-		if err := s.Ledger.GrantGiven(ctx, s.Org, given, k.At); err != nil {
+		if err := s.Ledger.MarkGrantProvisioned(ctx, s.Org, given, k.At); err != nil {
 			return err
 		}
 	}
 	if len(over) == 0 {
 		return nil
 	}
-	return s.Ledger.GrantTaken(ctx, s.Org, over, k.At, k.Left())
+	return s.Ledger.MarkGrantRevoked(ctx, s.Org, over, k.At, k.Remaining())
 }
 
 const (
@@ -244,7 +244,7 @@ const (
 // lost looks for grants that are over and whose access was not removed: their workflow was lost, or something blocks
 // it. If the policy says remove, the workflow is woken, or started again. Grants of which nothing is left are settled.
 func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) ([]access.Finding, error) {
-	lapsed, err := s.Ledger.Lapsed(ctx, s.Org, s.Now().Add(-lostGrace), mostLost)
+	lapsed, err := s.Ledger.OverdueGrants(ctx, s.Org, s.Now().Add(-lostGrace), mostLost)
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ func (s *task) lost(ctx context.Context, b *policy.Bound, in session.RunInput) (
 			found = append(found, grantTrouble(g, "what the ledger knows of it cannot be read", err))
 			continue
 		}
-		mode := s.Policy.Within(b).LostMode(g.Target)
+		mode := s.Policy.BoundTo(b).LostMode(g.Target)
 		if due := k.Plan(b, in.Run); len(due.Changes) == 0 {
 			err = s.settleGrants(ctx, in.Run, k, due)
 		} else {
@@ -294,7 +294,7 @@ func (s *task) outOfBandGrants(ctx context.Context, b *policy.Bound, p access.Pe
 			continue
 		}
 		for _, name := range append([]access.Entitlement{h.Target}, b.Targets[i].Names...) {
-			earlier, err := s.Ledger.Earlier(ctx, s.Org, p.ID, name, 1)
+			earlier, err := s.Ledger.EarlierGrants(ctx, s.Org, p.ID, name, 1)
 			if err != nil {
 				return nil, err
 			}

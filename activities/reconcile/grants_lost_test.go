@@ -30,7 +30,7 @@ func lost(t *testing.T, more string) (*activitytest.SimulatedOrg, access.Grant) 
 	return o, g
 }
 
-func TestAVerificationTakesBackWhatALostGrantLeft(t *testing.T) {
+func TestLostGrantIsRevokedByAVerification(t *testing.T) {
 	t.Parallel()
 	o, g := lost(t, "lost: remove")
 	o.Advance(30 * time.Second)
@@ -56,7 +56,7 @@ func TestAVerificationTakesBackWhatALostGrantLeft(t *testing.T) {
 	require.False(t, o.StoredGrant(g).RevokedAt.IsZero())
 }
 
-func TestWhatALostGrantLeftCanWaitForADecision(t *testing.T) {
+func TestLostGrantCanWaitForADecision(t *testing.T) {
 	t.Parallel()
 	o, g := lost(t, "lost: hold")
 	o.Advance(2 * time.Minute)
@@ -79,7 +79,7 @@ func TestWhatALostGrantLeftCanWaitForADecision(t *testing.T) {
 	require.False(t, o.Holds("kim", activitytest.Other))
 }
 
-func TestWhatALostGrantLeftCanBeReportedOnly(t *testing.T) {
+func TestLostGrantCanBeOnlyReported(t *testing.T) {
 	t.Parallel()
 	o, g := lost(t, "lost: report")
 	o.Advance(2*time.Minute + time.Second)
@@ -94,7 +94,7 @@ func TestWhatALostGrantLeftCanBeReportedOnly(t *testing.T) {
 }
 
 // What was lent is not lost: no limit on removals counts it, now or later.
-func TestTheEndsOfGrantsCountAgainstNoLimit(t *testing.T) {
+func TestGuardDoesNotCountTheEndsOfGrants(t *testing.T) {
 	t.Parallel()
 	const many = 13
 	file := activitytest.PeopleInEng(many)
@@ -126,7 +126,7 @@ func TestTheEndsOfGrantsCountAgainstNoLimit(t *testing.T) {
 	require.Zero(t, verdict.Counts.Held, "nor does the window of later runs: %+v", verdict.Hold)
 }
 
-func TestAVerificationKeepsWhatAGrantGives(t *testing.T) {
+func TestVerificationKeepsWhatAGrantGives(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	g := o.Grant("kim", activitytest.Other, time.Hour)
@@ -138,7 +138,7 @@ func TestAVerificationKeepsWhatAGrantGives(t *testing.T) {
 	require.Equal(t, []access.Reason{g.GrantReason()}, o.Held("kim", activitytest.Other).Reasons)
 }
 
-func TestAVerificationGivesWhatALostGrantShould(t *testing.T) {
+func TestLostGrantIsProvisionedByAVerification(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	g := o.Grant("kim", activitytest.Other, time.Hour)
@@ -153,7 +153,7 @@ func TestAVerificationGivesWhatALostGrantShould(t *testing.T) {
 }
 
 // Between its planning and its writing, a verification's change may be overtaken by a grant.
-func TestAVerificationIsOvertakenByGrants(t *testing.T) {
+func TestVerificationIsOvertakenByGrants(t *testing.T) {
 	t.Parallel()
 	t.Run("one that began keeps what was to be removed", func(t *testing.T) {
 		t.Parallel()
@@ -183,7 +183,7 @@ func TestAVerificationIsOvertakenByGrants(t *testing.T) {
 	})
 }
 
-func TestAPolicyThatForgetsAGrantStillTakesItBack(t *testing.T) {
+func TestLostGrantIsRevokedWithoutItsPolicyEntry(t *testing.T) {
 	t.Parallel()
 	for name, back := range map[string]func(*activitytest.SimulatedOrg, access.Grant){
 		"by its workflow":   func(o *activitytest.SimulatedOrg, g access.Grant) { o.Attend(g) },
@@ -217,7 +217,7 @@ func TestAPolicyThatForgetsAGrantStillTakesItBack(t *testing.T) {
 	}
 }
 
-func TestWhatIsGivenByHandAfterAGrantIsNoticed(t *testing.T) {
+func TestVerificationNoticesWhatIsGivenByHandAfterAGrant(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t, activitytest.Lendable)
 	g := o.Grant("kim", activitytest.Other, time.Hour)

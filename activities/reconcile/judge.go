@@ -325,7 +325,7 @@ func (s *task) leaveToFull(ctx context.Context, b *policy.Bound, run string, sou
 	}
 	fed := map[access.Entitlement]bool{}
 	for _, name := range sources {
-		for _, t := range b.Feeds(name) {
+		for _, t := range b.TargetsFedBy(name) {
 			fed[b.Targets[t].Entitlement] = true
 		}
 	}
@@ -418,7 +418,7 @@ func (s *task) stats(ctx context.Context, b *policy.Bound, run string) (plan.Sta
 	days := time.Duration(s.Policy.Guard.Window.Days) * 24 * time.Hour
 	removed, err := s.Ledger.RemovalsSince(ctx, s.Org, s.Now().Add(-days))
 	for target, n := range removed {
-		stats.Past(target, n)
+		stats.AddPast(target, n)
 	}
 	return stats, err
 }

@@ -48,7 +48,7 @@ func note(notes ledger.Notes, b *policy.Bound, p access.Person, known plan.State
 			notes.Add(noteWaits, a.Name)
 		}
 	}
-	for _, t := range b.Held(p) {
+	for _, t := range b.TargetsHeld(p) {
 		target := b.Targets[t]
 		if target.Protected == nil || p.IsApp() {
 			continue

@@ -68,7 +68,7 @@ func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResul
 	}
 	coming := !adopted || in.Preview || s.Policy.DryRun
 	if coming {
-		bound, _ = policy.BindComing(s.Policy, outline, last)
+		bound, _ = policy.BindWithPlannedGroups(s.Policy, outline, last)
 	} else if len(bound.Create) > 0 {
 		if outline, err = s.CreateGroups(ctx, in.Run, outline, bound.Create); err != nil {
 			return OutlineResult{}, err

@@ -286,6 +286,6 @@ func settings(p *policy.Policy) messages.Settings {
 		Every: messages.Duration(p.Sync.Every), Feed: messages.Duration(p.Sync.Feed), InFlight: p.Sync.InFlight,
 		Pages: p.Sync.Pages, Settle: messages.Duration(p.Guard.Settle), DryRun: p.DryRun,
 		Scheduled: scheduled(p),
-		Clocked:   slices.ContainsFunc(p.Rules, func(r policy.Rule) bool { return r.Clocked() }),
+		Clocked:   slices.ContainsFunc(p.Rules, func(r policy.Rule) bool { return r.Timed() }),
 	}
 }

@@ -107,7 +107,7 @@ func TestAdmitRefusesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-func TestAPreviewedPolicyIsNotInForce(t *testing.T) {
+func TestPreviewPutsNoPolicyIntoForce(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit("")
@@ -125,7 +125,7 @@ func TestAPreviewedPolicyIsNotInForce(t *testing.T) {
 	require.Equal(t, o.Policy, current.Policy, "without a policy, the one in force is previewed")
 }
 
-func TestANewPolicyClosesTheHold(t *testing.T) {
+func TestAdmitClosesTheHold(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit("")

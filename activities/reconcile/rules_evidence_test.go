@@ -18,7 +18,7 @@ import (
 
 // Inactive people lose an app by their last use of it: the expanded search tells of most, the scarce call of the
 // others, and whoever is unknown keeps all. Apps and those whom the rule excepts are never touched.
-func TestInactivePeopleLoseTheApp(t *testing.T) {
+func TestRulesTakeTheAppFromInactivePeople(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.Company)
 	o.Configure(func(s *cloud.Settings) { s.ActivityGaps = 1 })
@@ -50,7 +50,7 @@ func TestInactivePeopleLoseTheApp(t *testing.T) {
 }
 
 // Where the scarce call is refused for its limit, nobody is taken to be inactive.
-func TestActivityThatIsNotKnownTakesNothing(t *testing.T) {
+func TestRulesTakeNothingWhileActivityIsUnknown(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.Company)
 	o.Configure(func(s *cloud.Settings) { s.ActivityGaps = 1; s.Limits, s.RatePerMinute["last-active.get"] = true, 2 })
@@ -73,7 +73,7 @@ func TestActivityThatIsNotKnownTakesNothing(t *testing.T) {
 
 // Nobody can be locked out by suspension either: not the last admin, not whoever always stays, not the owner of the
 // key.
-func TestSuspensionRespectsFloors(t *testing.T) {
+func TestRulesSuspendWithinFloors(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.Company)
 	text := o.CompanyText(activitytest.Consenting +
@@ -98,7 +98,7 @@ func TestSuspensionRespectsFloors(t *testing.T) {
 
 // Where the directory does not show the person, or not all of their groups, at the moment of writing, no floor is
 // passed over.
-func TestFloorsOfWhomTheDirectoryHides(t *testing.T) {
+func TestFloorsOfPeopleWhomTheDirectoryHides(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]string{
 		"emptyPage":       "the directory does not show this person with their groups just now",
@@ -159,7 +159,7 @@ func TestRulesNeedEveryGroupShown(t *testing.T) {
 }
 
 // The domains of the organization are evidence like any other.
-func TestDomainsThatVanishMakeNobodyExternal(t *testing.T) {
+func TestRulesMakeNobodyExternalWhenDomainsVanish(t *testing.T) {
 	t.Parallel()
 	o := activitytest.CompanyWith(t,
 		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'external && !(domain in ["partner.example", "mail.example", "evil.example"])', suspend: true}`))
@@ -204,7 +204,7 @@ func TestRulesRemovePeople(t *testing.T) {
 	require.Empty(t, o.Verify())
 }
 
-func TestAPolicyIsRefusedForItsRules(t *testing.T) {
+func TestAdmitRefusesAPolicyForItsRules(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.Company)
 	for name, tt := range map[string]struct{ text, want string }{
@@ -238,7 +238,7 @@ func TestAPolicyIsRefusedForItsRules(t *testing.T) {
 }
 
 // Grace begins when the notice went out, never before.
-func TestNobodyLosesAnythingUntold(t *testing.T) {
+func TestRulesTakeNothingBeforeTheNotice(t *testing.T) {
 	t.Parallel()
 	o := activitytest.CompanyWith(t,
 		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, grace: 2d}`))
@@ -258,7 +258,7 @@ func TestNobodyLosesAnythingUntold(t *testing.T) {
 }
 
 // A partial look makes a rule act too, once its time has come: twice looked at, as ever.
-func TestWhoIsDueIsLookedAtTwice(t *testing.T) {
+func TestRulesLookTwiceAtPeopleWhoAreDue(t *testing.T) {
 	t.Parallel()
 	o := activitytest.CompanyWith(t,
 		activitytest.RulesOf(`{name: outside, owner: ana@acme.example, mode: enforce, when: 'domain == "evil.example"', suspend: true, after: 1d}`))

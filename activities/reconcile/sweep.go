@@ -121,7 +121,7 @@ func (d *pageDecision) person(ctx context.Context, p access.Person) error {
 	known := session.PlanState(d.states[p.ID])
 	known.Fresh = d.fresh
 	decision := plan.Decide(d.bound, p, known, d.in.Run, d.now)
-	if one, hangs := plan.HangsOnAbsence(d.bound, p, known, decision.Changes, d.now); hangs {
+	if one, hangs := plan.DependsOnAbsence(d.bound, p, known, decision.Changes, d.now); hangs {
 		d.absences = append(d.absences, one)
 	}
 	enter(&d.page, p, decision)

@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestAnOutlineCostsFewCalls(t *testing.T) {
+func TestOutlineCostsFewCalls(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt)
@@ -29,7 +29,7 @@ func TestAnOutlineCostsFewCalls(t *testing.T) {
 }
 
 // Without the count that tells which groups open something, all targets are asked.
-func TestAnOutlineReadsTheRolesOfTargetsThatMayOpenSomething(t *testing.T) {
+func TestOutlineReadsTheRolesOfTargetsThatMayOpenSomething(t *testing.T) {
 	t.Parallel()
 	file := activitytest.People
 	file.Local = []cloud.OrgGroup{{Name: "builders", Roles: []cloud.OrgRole{{App: "jira", Site: "acme", Role: "user"}}},
@@ -43,7 +43,7 @@ func TestAnOutlineReadsTheRolesOfTargetsThatMayOpenSomething(t *testing.T) {
 	require.Equal(t, map[string]int{"groups.search": 1, "role-assignments.list": 2}, all)
 }
 
-func TestAnOutlineMakesTheGroupsThatAreToBeMade(t *testing.T) {
+func TestOutlineCreatesMissingGroups(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	created := activitytest.Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, o.AdmitIn(fmt.Sprintf(`
@@ -65,7 +65,7 @@ guard: {adopt: auto}
 	require.False(t, o.Group("team-eng").Synced)
 }
 
-func TestASweepGoesBlockByBlock(t *testing.T) {
+func TestSweepGoesBlockByBlock(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.PeopleInEng(350))
 	o.Admit(activitytest.AutoAdopt)
@@ -86,7 +86,7 @@ func TestASweepGoesBlockByBlock(t *testing.T) {
 	require.Zero(t, verdict.Suspects)
 }
 
-func TestASweepGoesOnWhereAnEarlierAttemptWas(t *testing.T) {
+func TestSweepResumesAnEarlierAttempt(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.PeopleInEng(350))
 	o.Admit(activitytest.AutoAdopt)
@@ -120,7 +120,7 @@ func TestASweepGoesOnWhereAnEarlierAttemptWas(t *testing.T) {
 	require.Zero(t, verdict.Suspects, "everybody was counted once")
 }
 
-func TestASweepWhoseAnswerWasLostIsNotMadeAgain(t *testing.T) {
+func TestSweepWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.PeopleInEng(150))
 	o.Admit(activitytest.AutoAdopt)
@@ -136,7 +136,7 @@ func TestASweepWhoseAnswerWasLostIsNotMadeAgain(t *testing.T) {
 	require.Empty(t, made)
 }
 
-func TestASweptBlockCanBeSweptAgain(t *testing.T) {
+func TestSweepOfABlockCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt)
@@ -148,7 +148,7 @@ func TestASweptBlockCanBeSweptAgain(t *testing.T) {
 	require.Zero(t, after.Suspects, "a repeat replaces what it saw")
 }
 
-func TestACursorThatRepeatsIsBadEvidence(t *testing.T) {
+func TestSweepRefusesACursorThatRepeats(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.PeopleInEng(350))
 	o.Admit(activitytest.AutoAdopt)
@@ -160,7 +160,7 @@ func TestACursorThatRepeatsIsBadEvidence(t *testing.T) {
 	require.Equal(t, session.ErrEvidence, activitytest.ApplicationError(t, err).Type())
 }
 
-func TestTheGuardHoldsTheFirstPlan(t *testing.T) {
+func TestGuardHoldsTheFirstPlan(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit("")
@@ -184,7 +184,7 @@ func TestTheGuardHoldsTheFirstPlan(t *testing.T) {
 // counted leaves out what depends on how the calls went.
 func counted(c messages.Counts) messages.Counts { c.Calls = 0; return c }
 
-func TestADryRunRecordsAndReleasesNothing(t *testing.T) {
+func TestDryRunRecordsAndReleasesNothing(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt + "\ndryRun: true")
@@ -197,7 +197,7 @@ func TestADryRunRecordsAndReleasesNothing(t *testing.T) {
 	require.Empty(t, o.Write(run))
 }
 
-func TestRemovalsBeyondTheGuardAreHeldAndAdditionsGoOn(t *testing.T) {
+func TestGuardHoldsRemovalsAndReleasesAdditions(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit("guard: {adopt: auto, run: {removals: 1}, source: {share: 100%}}")
@@ -213,7 +213,7 @@ func TestRemovalsBeyondTheGuardAreHeldAndAdditionsGoOn(t *testing.T) {
 }
 
 // Whoever's list of groups came back cut short seems to have left; the groups' own counts say otherwise.
-func TestTruncatedGroupListsRemoveNobody(t *testing.T) {
+func TestSweepRemovesNobodyOnTruncatedGroupLists(t *testing.T) {
 	t.Parallel()
 	t.Run("while they last, removals wait", func(t *testing.T) {
 		o := activitytest.NewInStep(t)
@@ -241,7 +241,7 @@ func TestTruncatedGroupListsRemoveNobody(t *testing.T) {
 	})
 }
 
-func TestAMoveDuringTheSweepHoldsNothingUp(t *testing.T) {
+func TestSweepIsNotHeldUpByAMove(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Leave("eng", "carol")
@@ -255,7 +255,7 @@ func TestAMoveDuringTheSweepHoldsNothingUp(t *testing.T) {
 		activitytest.States(o.Write(run)))
 }
 
-func TestASourceThatShrinksHoldsItsRemovals(t *testing.T) {
+func TestGuardHoldsRemovalsOfAShrunkSource(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Admit("guard: {adopt: auto, run: {removals: 1000, share: 100%}, target: {removals: 1000, share: 100%}, lastAccess: {people: 1000}, window: {removals: 1000, share: 100%}, source: {share: 30%, minimum: 5}}")
@@ -268,7 +268,7 @@ func TestASourceThatShrinksHoldsItsRemovals(t *testing.T) {
 }
 
 // A verification that saw no groups knows nothing of sources: the last good counts stay the measure of later runs.
-func TestAGroupSearchThatComesBackEmptyRemovesNobodyAndForgetsNoSource(t *testing.T) {
+func TestSweepWithAnEmptyGroupSearchRemovesNobody(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage,

@@ -94,7 +94,7 @@ func TestExamineTakesWhatItGaveBackItself(t *testing.T) {
 }
 
 // What a grant gave, and somebody took and gave by hand since, stays when the grant is over.
-func TestAGrantsEndLeavesWhatWasGivenByHandSince(t *testing.T) {
+func TestGrantEndLeavesWhatWasGivenByHandSince(t *testing.T) {
 	t.Parallel()
 	for target, take := range taken {
 		give := map[access.Entitlement]func(*activitytest.SimulatedOrg){

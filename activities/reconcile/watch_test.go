@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestEventsNameWhomToLookAt(t *testing.T) {
+func TestWatchReturnsWhomEventsName(t *testing.T) {
 	t.Parallel()
 	o, cursor := activitytest.NewWatched(t)
 	o.Advance(time.Minute)
@@ -33,7 +33,7 @@ func TestEventsNameWhomToLookAt(t *testing.T) {
 	require.Empty(t, o.Watch(seen.Cursor).People, "an event is told once")
 }
 
-func TestWhatThePolicyDoesNotTouchIsNotLookedAt(t *testing.T) {
+func TestWatchIgnoresWhatThePolicyDoesNotTouch(t *testing.T) {
 	t.Parallel()
 	o, cursor := activitytest.NewWatched(t)
 	o.Advance(time.Minute)
@@ -79,7 +79,7 @@ func TestWatchLooksAtLocalGroupsThatARuleAsksFor(t *testing.T) {
 	}
 }
 
-func TestOurOwnWritesAreNotLookedAt(t *testing.T) {
+func TestWatchIgnoresOurOwnWrites(t *testing.T) {
 	t.Parallel()
 	o, cursor := activitytest.NewWatched(t)
 	o.Advance(time.Minute)
@@ -99,7 +99,7 @@ func TestOurOwnWritesAreNotLookedAt(t *testing.T) {
 	require.Equal(t, []string{o.AccountID("jo")}, o.Watch(echo.Cursor).People, "somebody else takes it back a little later")
 }
 
-func TestAGroupThatNobodyKnowsNeedsAFreshOutline(t *testing.T) {
+func TestWatchWantsAFreshOutlineForAnUnknownGroup(t *testing.T) {
 	t.Parallel()
 	o, cursor := activitytest.NewWatched(t)
 	o.Advance(time.Minute)
@@ -109,7 +109,7 @@ func TestAGroupThatNobodyKnowsNeedsAFreshOutline(t *testing.T) {
 	require.True(t, seen.Fresh)
 }
 
-func TestAWatchGoesOnAtItsHeartbeat(t *testing.T) {
+func TestWatchResumesAtItsHeartbeat(t *testing.T) {
 	t.Parallel()
 	o, cursor := activitytest.NewWatched(t)
 	o.Advance(time.Minute)
@@ -120,7 +120,7 @@ func TestAWatchGoesOnAtItsHeartbeat(t *testing.T) {
 	require.Empty(t, o.Watch(cursor).People, "an earlier attempt was further already")
 }
 
-func TestWithoutAFeedTheCountsAreWatched(t *testing.T) {
+func TestWatchComparesCountsWithoutAFeed(t *testing.T) {
 	t.Parallel()
 	o, cursor := activitytest.NewWatched(t)
 	o.Configure(func(s *cloud.Settings) { s.Guard = false })
@@ -132,7 +132,7 @@ func TestWithoutAFeedTheCountsAreWatched(t *testing.T) {
 	require.Contains(t, seen.Groups, o.Group("support").ID)
 }
 
-func TestAFeedThatFailsIsTriedAgain(t *testing.T) {
+func TestWatchTriesAFailingFeedAgain(t *testing.T) {
 	t.Parallel()
 	o, cursor := activitytest.NewWatched(t)
 	o.Inject(cloud.Fault{Operations: []string{"events.stream"}, Kind: cloud.FaultStatus, Count: 1,

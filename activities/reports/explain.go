@@ -264,7 +264,7 @@ func (e *explanation) doubts(ctx context.Context, changes []access.Change) error
 	if len(e.supposed) > 0 {
 		return nil
 	}
-	one, hangs := plan.HangsOnAbsence(e.bound, e.person, e.state, changes, e.at)
+	one, hangs := plan.DependsOnAbsence(e.bound, e.person, e.state, changes, e.at)
 	if !hangs {
 		return nil
 	}
@@ -273,7 +273,7 @@ func (e *explanation) doubts(ctx context.Context, changes []access.Change) error
 		return err
 	}
 	for i := range changes {
-		if plan.AsksFor(one.Lines, changes[i]) {
+		if plan.ContainsChange(one.Lines, changes[i]) {
 			changes[i].Answer = apply.DoubtfulAbsence
 		}
 	}

@@ -288,7 +288,7 @@ func TestExplainTellsTheWholeDecision(t *testing.T) {
 }
 
 // A rule with release holds on once it holds: what it takes is not given back by the very fact that it was taken.
-func TestARuleHoldsOnUntilItsRelease(t *testing.T) {
+func TestRuleAppliesUntilItsRelease(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewOf(t, activitytest.Company)
 	text := strings.Replace(o.CompanyText(activitytest.Consenting+

@@ -161,7 +161,7 @@ func (g *governor) look(ctx context.Context, p access.Person, known plan.State) 
 
 // protected lists and counts the protected targets that somebody holds, with the reasons.
 func (g *governor) protected(p access.Person, known plan.State, last, used string) (held int) {
-	for _, t := range g.bound.Held(p) {
+	for _, t := range g.bound.TargetsHeld(p) {
 		target := g.bound.Targets[t]
 		if target.Protected == nil {
 			continue

@@ -16,7 +16,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestWhySomebodyHoldsSomething(t *testing.T) {
+func TestWhyExplainsAHolding(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	answer := o.Ask(messages.ReportInput{Kind: messages.ReportWhy, Person: "CAROL@example.com"})
@@ -43,7 +43,7 @@ func TestWhySomebodyHoldsSomething(t *testing.T) {
 }
 
 // A plan says of all that was noticed how much there is, however much of it comes with a page.
-func TestAPlanCountsAllThatWasNoticed(t *testing.T) {
+func TestPlanCountsEverythingNoticed(t *testing.T) {
 	t.Parallel()
 	file := activitytest.PeopleInEng(3)
 	for i := range 160 {
@@ -92,7 +92,7 @@ func TestRunsAndPlansAreListedInPages(t *testing.T) {
 	require.Contains(t, o.Ask(messages.ReportInput{Kind: messages.ReportPlan}).Message, "nothing is held")
 }
 
-func TestTheOpenHoldIsShown(t *testing.T) {
+func TestHoldThatIsOpenIsShown(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit("")
@@ -112,7 +112,7 @@ func TestForeignMembershipsAreListed(t *testing.T) {
 	require.Empty(t, o.Ask(messages.ReportInput{Kind: messages.ReportForeign, Target: activitytest.Builders}).Foreign)
 }
 
-func TestTheLedgerIsCheckedWhole(t *testing.T) {
+func TestVerifyLedgerChecksEverything(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	answer := o.Ask(messages.ReportInput{Kind: messages.ReportLedger})
@@ -121,7 +121,7 @@ func TestTheLedgerIsCheckedWhole(t *testing.T) {
 	require.NotEmpty(t, answer.Ledger.Head)
 }
 
-func TestQuestionsThatMeanNothingAreRefused(t *testing.T) {
+func TestAnswerRefusesMeaninglessQuestions(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	for want, in := range map[string]messages.ReportInput{
@@ -144,7 +144,7 @@ func TestQuestionsThatMeanNothingAreRefused(t *testing.T) {
 }
 
 // Whoever tries Castellan for the first time looks at what a policy would do before it is applied.
-func TestAPolicyIsPreviewedBeforeItIsApplied(t *testing.T) {
+func TestPreviewOfAPolicy(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	in := o.AdmitIn(o.PolicyText(activitytest.AutoAdopt))

@@ -52,7 +52,7 @@ func TestVerifyLedgerOfAnOrganizationWhoseRowIsGone(t *testing.T) {
 }
 
 // Which policy is in force is taken from nothing that somebody wrote past Castellan; applying one settles it.
-func TestAForgedPolicyInForceIsNotFollowed(t *testing.T) {
+func TestForgedPolicyInForceIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt)
@@ -72,7 +72,7 @@ func TestAForgedPolicyInForceIsNotFollowed(t *testing.T) {
 
 // Removals that stand on a source group wait where its last count was changed past Castellan: a small one would hide
 // that the group is emptied.
-func TestAForgedCountMakesItsSourceSuspect(t *testing.T) {
+func TestForgedCountMakesItsSourceSuspect(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Forge(`UPDATE source_counts SET users = users - 1`)
@@ -107,7 +107,7 @@ func TestVerifyLedgerAgainstAHeadKeptElsewhere(t *testing.T) {
 	}
 }
 
-func TestAForgedGrantGivesNothing(t *testing.T) {
+func TestForgedGrantGivesNothing(t *testing.T) {
 	t.Parallel()
 	o := activitytest.WithGrants(t,
 		strings.Replace(activitytest.Lendable, "reason: false",

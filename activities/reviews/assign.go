@@ -23,8 +23,8 @@ type ReviewStageInput struct {
 	Due   time.Time `json:"due"`
 }
 
-// ReviewStageBegun is what a stage began with.
-type ReviewStageBegun struct {
+// ReviewStageResult is what a stage began with.
+type ReviewStageResult struct {
 	Items int           `json:"items"` // that reached it
 	Tasks int           `json:"tasks"`
 	Of    access.Review `json:"of"`
@@ -33,23 +33,23 @@ type ReviewStageBegun struct {
 // ReviewStage decides which items reach a stage and assigns them to its reviewers. A repeat finds it begun.
 //
 // Calls: reviewers/100, and members/100 of each group that is named as a reviewer.
-func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (ReviewStageBegun, error) {
+func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (ReviewStageResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err != nil {
-		return ReviewStageBegun{}, err
+		return ReviewStageResult{}, err
 	}
 	if r.review.Stage >= in.Stage {
 		c, err := r.Ledger.CountReview(ctx, in.Org, in.Review)
-		return ReviewStageBegun{Items: c.Asked, Of: r.review}, err
+		return ReviewStageResult{Items: c.Asked, Of: r.review}, err
 	}
 	coming, err := r.coming(ctx, in.Stage)
 	if err != nil {
-		return ReviewStageBegun{}, err
+		return ReviewStageResult{}, err
 	}
 	g, err := r.assignment(ctx, in.Stage, nil)
 	if err != nil {
-		return ReviewStageBegun{}, err
+		return ReviewStageResult{}, err
 	}
 	var numbers []int
 	for _, i := range coming {
@@ -58,14 +58,14 @@ func (a *Activities) ReviewStage(ctx context.Context, in ReviewStageInput) (Revi
 	}
 	if len(coming) > 0 {
 		if err := r.Ledger.BeginStage(ctx, in.Org, in.Review, in.Stage, in.Due, numbers, g.Tasks, r.Now()); err != nil {
-			return ReviewStageBegun{}, err
+			return ReviewStageResult{}, err
 		}
 	}
 	if err := r.find(ctx, g.findings()...); err != nil {
-		return ReviewStageBegun{}, err
+		return ReviewStageResult{}, err
 	}
 	is, err := r.Ledger.Review(ctx, in.Org, in.Review)
-	return ReviewStageBegun{Items: len(numbers), Tasks: len(g.Tasks), Of: is}, err
+	return ReviewStageResult{Items: len(numbers), Tasks: len(g.Tasks), Of: is}, err
 }
 
 // coming returns the items that go on to a stage.
@@ -107,7 +107,7 @@ func (r *campaignSession) assignment(ctx context.Context, stage int, others []st
 	}
 	g.Assignment = review.Assignment{All: g.is.Assign == policy.AssignAll, Most: r.campaign.Most, At: r.Now(),
 		Load: map[string]int{}}
-	for _, t := range b.Reviewed(r.campaign) {
+	for _, t := range b.ReviewTargets(r.campaign) {
 		g.owners[t] = r.campaign.OwnersOf(b, t)
 	}
 	names, groups, err := g.named(ctx)
@@ -311,8 +311,8 @@ type ReviewAttendInput struct {
 	Escalate bool `json:"escalate,omitempty"` // the stage is about to end: ask the campaign's owner too
 }
 
-// ReviewAttended is whom it was necessary to ask.
-type ReviewAttended struct {
+// ReviewAttendResult is whom it was necessary to ask.
+type ReviewAttendResult struct {
 	Gone  []string `json:"gone,omitempty"`  // account IDs of reviewers who are no longer active
 	Asked int      `json:"asked,omitempty"` // items that somebody else is asked about now
 }
@@ -321,9 +321,9 @@ type ReviewAttended struct {
 // if it is due. Whoever left is no longer asked. A repeat asks nobody twice.
 //
 // Calls: reviewers/100, and members/100 of each group that is named as a reviewer.
-func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (ReviewAttended, error) {
+func (a *Activities) ReviewAttend(ctx context.Context, in ReviewAttendInput) (ReviewAttendResult, error) {
 	defer session.AutoHeartbeat(ctx)()
-	var answer ReviewAttended
+	var answer ReviewAttendResult
 	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err != nil || r.review.Stage != in.Stage || r.review.State != access.ReviewOpen {
 		return answer, err

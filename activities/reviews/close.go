@@ -25,8 +25,8 @@ type ReviewCloseInput struct {
 	Cancel bool   `json:"cancel,omitempty"` // nothing is carried out
 }
 
-// ReviewClosed counts the results of the decisions.
-type ReviewClosed struct {
+// ReviewCloseResult counts the results of the decisions.
+type ReviewCloseResult struct {
 	Keep      int `json:"keep"`
 	Remove    int `json:"remove"`
 	Silent    int `json:"silent,omitempty"` // of both, decided by the rule for silence
@@ -39,14 +39,14 @@ const settleAtOnce = 500
 
 // ReviewClose ends deciding: the campaign's rule for silence decides what nobody decided, unless that would remove a
 // target's last holders; what is kept is done; what is to be removed is then carried out. A repeat changes nothing.
-func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (ReviewClosed, error) {
+func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (ReviewCloseResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	if in.Cancel {
-		return ReviewClosed{}, a.cancelReview(ctx, in)
+		return ReviewCloseResult{}, a.cancelReview(ctx, in)
 	}
 	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err != nil {
-		return ReviewClosed{}, err
+		return ReviewCloseResult{}, err
 	}
 	now := r.Now()
 	r.review, err = r.Ledger.ChangeReview(ctx, in.Org, in.Review, func(is *access.Review) bool {
@@ -57,18 +57,18 @@ func (a *Activities) ReviewClose(ctx context.Context, in ReviewCloseInput) (Revi
 		return true
 	}, access.ReviewEvent{At: now, Kind: access.EventClosed, By: in.By, Text: in.Why})
 	if err != nil {
-		return ReviewClosed{}, err
+		return ReviewCloseResult{}, err
 	}
 	b, err := r.lastBound(ctx)
 	if err != nil {
-		return ReviewClosed{}, err
+		return ReviewCloseResult{}, err
 	}
 	ends := review.Closer{Review: r.review.ID, Holders: r.review.Holders, Silence: r.silence(b),
 		Keep: r.campaign.Keep.Std(), Now: now}
 	if err := r.eachItem(ctx, func(i access.Item) error { ends.Count(i); return nil }); err != nil {
-		return ReviewClosed{}, err
+		return ReviewCloseResult{}, err
 	}
-	var closed ReviewClosed
+	var closed ReviewCloseResult
 	timed := false // something was kept for a while
 	var some []review.Resolution
 	err = r.eachItem(ctx, func(i access.Item) error {
@@ -128,7 +128,7 @@ func (a *Activities) askClock(ctx context.Context, in ReviewInput) error {
 	return err
 }
 
-func (c *ReviewClosed) add(i access.Item) {
+func (c *ReviewCloseResult) add(i access.Item) {
 	switch {
 	case i.Outcome == access.OutcomeUndecided:
 		c.Undecided++
@@ -240,7 +240,7 @@ func (r *campaignSession) silence(b *policy.Bound) func(access.Item) access.Verd
 // course is which verdicts of a stage go on to the next one.
 func (r *campaignSession) course() (c review.StageFilters) {
 	for _, stage := range r.campaign.Stages {
-		c = append(c, stage.Next.Goes)
+		c = append(c, stage.Next.Continues)
 	}
 	return c
 }

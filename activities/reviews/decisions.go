@@ -98,7 +98,7 @@ func (a *Activities) ledgerMessage(ctx context.Context, org string, r access.Rev
 	word := ledger.ReviewMessage{Via: w.Via, At: w.At}
 	var typed string
 	var filter *messages.ItemFilter
-	pass := func(p messages.Pass, prove func(hash string) string) {
+	pass := func(p messages.Credential, prove func(hash string) string) {
 		word.Pass = ledger.Pass{Trusted: w.trusted || !r.Codes, CodeHash: w.CodeHash, Shown: w.Shown, Proof: p.Proof,
 			Proves: func(hash string) bool {
 				return p.Proof != "" && session.SameText(p.Proof, prove(hash))
@@ -113,7 +113,7 @@ func (a *Activities) ledgerMessage(ctx context.Context, org string, r access.Rev
 			word.Lines = append(word.Lines,
 				ledger.ItemMessage{N: line.Item, Verdict: line.Verdict, Comment: line.Comment, Version: line.Version})
 		}
-		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.DecideItems, in) })
+		pass(in.Credential, func(h string) string { return messages.Proof(h, workflow, messages.DecideItems, in) })
 	case w.Delegate != nil:
 		in := *w.Delegate
 		to, refusal, err := a.delegate(ctx, org, r, who, in.To)
@@ -125,17 +125,17 @@ func (a *Activities) ledgerMessage(ctx context.Context, org string, r access.Rev
 		if filter, word.Lines = in.All, numbered(in.Items, "", ""); filter == nil && len(in.Items) == 0 {
 			filter = &messages.ItemFilter{Undecided: true}
 		}
-		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.DelegateItems, in) })
+		pass(in.Credential, func(h string) string { return messages.Proof(h, workflow, messages.DelegateItems, in) })
 	case w.Comment != nil:
 		in := *w.Comment
 		word.Kind, typed, word.Comment, word.Lines = access.EventCommented, in.By, in.Comment,
 			numbered([]int{in.Item}, "", "")
-		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.CommentItem, in) })
+		pass(in.Credential, func(h string) string { return messages.Proof(h, workflow, messages.CommentItem, in) })
 	case w.Reopen != nil:
 		in := *w.Reopen
 		word.Kind, typed, word.Comment = access.EventReopened, in.By, in.Comment
 		filter, word.Lines = in.All, numbered(in.Items, "", "")
-		pass(in.Pass, func(hash string) string { return messages.Proof(hash, workflow, messages.ReopenItems, in) })
+		pass(in.Credential, func(h string) string { return messages.Proof(h, workflow, messages.ReopenItems, in) })
 	}
 	if word.By, word.ByEmail = w.account, w.email; !w.trusted {
 		p, refusal := who.of(typed, false)
@@ -186,7 +186,7 @@ func (a *Activities) delegate(ctx context.Context, org string, r access.Review, 
 			return to, fmt.Sprintf("it is not known at the moment to whom items may be delegated, because the directory cannot be read (%s); try again later", session.ErrorText(err)), nil
 		}
 	}
-	if err := campaign.MayTake(to, members); err != nil {
+	if err := campaign.MayDelegateTo(to, members); err != nil {
 		return to, session.ErrorText(err), nil
 	}
 	return to, "", nil

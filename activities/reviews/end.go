@@ -333,7 +333,7 @@ func (a *Activities) reviews(ctx context.Context, in messages.ReportInput, answe
 			return err
 		}
 		answer.Reviews = append(answer.Reviews,
-			messages.ReviewListed{Review: r, Decided: c.Verdicts[access.VerdictKeep] + c.Verdicts[access.VerdictRemove],
+			messages.ListedReview{Review: r, Decided: c.Verdicts[access.VerdictKeep] + c.Verdicts[access.VerdictRemove],
 				Outcomes: c.Outcomes})
 	}
 	if len(all) == in.Limit {

@@ -39,7 +39,7 @@ func TestReviewEndNamesWhatTheChainDoesNotExplain(t *testing.T) {
 }
 
 // A verdict that was turned is not carried out, whether that was before deciding was over or after; the others are.
-func TestATurnedVerdictIsNotCarriedOut(t *testing.T) {
+func TestReviewDecisionsThatWereForgedAreNotCarriedOut(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
 		o := reviewOf(t, campaign)
@@ -70,7 +70,7 @@ func TestATurnedVerdictIsNotCarriedOut(t *testing.T) {
 	}
 }
 
-func TestReviewEndOfAnHonestReview(t *testing.T) {
+func TestReviewEndOfAReviewWithoutForgery(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
@@ -83,7 +83,7 @@ func TestReviewEndOfAnHonestReview(t *testing.T) {
 	require.Empty(t, checked.Review.Unexplained)
 }
 
-func TestEvidenceOfAReviewWhoseRowWasForgedIsNotHandedOut(t *testing.T) {
+func TestEvidenceOfAForgedReviewIsNotReturned(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")

@@ -177,10 +177,10 @@ reviews:
 
 	t.Log("the reviewer leaves: fallback, then escalation")
 	o.Send("POST", "/_sim/people/carol", map[string]any{"inactive": true})
-	activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend,
+	activitytest.Must[reviews.ReviewAttendResult](o, o.Acts.Reviews.ReviewAttend,
 		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
 	require.NotEmpty(t, r.askedOf(1)["dan"])
-	activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend,
+	activitytest.Must[reviews.ReviewAttendResult](o, o.Acts.Reviews.ReviewAttend,
 		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1, Escalate: true})
 	require.NotEmpty(t, r.askedOf(1)["bo"])
 

@@ -51,18 +51,18 @@ type ReviewTellInput struct {
 	Why      string `json:"why,omitempty"`
 }
 
-// ReviewTold is whom a notice reached.
-type ReviewTold struct {
+// ReviewTellResult is whom a notice reached.
+type ReviewTellResult struct {
 	Told   int    `json:"told"`
 	Untold string `json:"untold,omitempty"` // why some were not reached
 }
 
 // ReviewTell sends a notice about a review to all whom it concerns, each with their own link and code if there are any.
 // A repeat continues with those who were not reached. One bad address does not affect the others.
-func (a *Activities) ReviewTell(ctx context.Context, in ReviewTellInput) (ReviewTold, error) {
+func (a *Activities) ReviewTell(ctx context.Context, in ReviewTellInput) (ReviewTellResult, error) {
 	r, _, err := a.campaignOf(ctx, in.ReviewInput)
 	if err != nil {
-		return ReviewTold{}, err
+		return ReviewTellResult{}, err
 	}
 	var reached tellBeat
 	if activity.HasHeartbeatDetails(ctx) {
@@ -73,10 +73,10 @@ func (a *Activities) ReviewTell(ctx context.Context, in ReviewTellInput) (Review
 	to, err := t.addressees(ctx)
 	stop()
 	if err != nil {
-		return ReviewTold{}, err
+		return ReviewTellResult{}, err
 	}
 	activity.RecordHeartbeat(ctx, reached)
-	var told ReviewTold
+	var told ReviewTellResult
 	var failed []string
 	for _, one := range to {
 		if one.key() <= reached.Last {

@@ -45,7 +45,7 @@ func (r *reviewed) tell(kind, to string, change ...func(*reviews.ReviewTellInput
 	for _, c := range change {
 		c(&in)
 	}
-	activitytest.Must[reviews.ReviewTold](r.SimulatedOrg, r.Acts.Reviews.ReviewTell, in)
+	activitytest.Must[reviews.ReviewTellResult](r.SimulatedOrg, r.Acts.Reviews.ReviewTell, in)
 	for i := len(r.Notifier.Notices) - 1; i >= 0; i-- {
 		if n := r.Notifier.Notices[i]; n.To == to && n.Kind == kind {
 			return n
@@ -65,7 +65,7 @@ func (r *reviewed) words(words ...reviews.ReviewMessage) []reviews.ReviewMessage
 		reviews.ReviewSayInput{ReviewInput: r.ReviewInput, Words: words})
 }
 
-func TestReviewersAreToldOnceWithTheirOwnLinkAndCode(t *testing.T) {
+func TestReviewTellSendsEachReviewerTheirLinkAndCodeOnce(t *testing.T) {
 	t.Parallel()
 	o, signer := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
 	r := review(o, "quarterly")
@@ -116,7 +116,7 @@ func (r *reviewed) link(who string) links.Link {
 	return links.Link{}
 }
 
-func TestACodeIsProvenOrGivenOnce(t *testing.T) {
+func TestReviewCodesCountOnce(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
 	r := review(o, "quarterly")
@@ -125,7 +125,7 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	paul, pia := r.item("paul", "group:partner-wiki").N, r.item("pia", "group:internal-wiki").N
 	decide := func(item int, v access.Verdict, nonce string) messages.DecideInput {
 		return messages.DecideInput{By: "carol@acme.example", Items: []int{item}, Verdict: v,
-			Pass: messages.Pass{Nonce: nonce}}
+			Credential: messages.Credential{Nonce: nonce}}
 	}
 	proven := func(in messages.DecideInput) reviews.ReviewMessage {
 		in.Proof = messages.Proof(code, messages.ReviewID(activitytest.Org, r.Review), messages.DecideItems, in)
@@ -167,7 +167,7 @@ func TestACodeIsProvenOrGivenOnce(t *testing.T) {
 	require.NotEmpty(t, r.words(foreign)[0].Refused)
 }
 
-func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
+func TestReviewPagesAdmitOnlyByAValidLink(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, "")
 	r := review(o, "quarterly")
@@ -222,24 +222,24 @@ func TestThePageAdmitsWhoHasAGoodLink(t *testing.T) {
 	require.ErrorIs(t, page.Admit(t.Context(), fresh), reviewpage.ErrLinkInvalid, "it has expired")
 }
 
-func TestACampaignWithCodesNeedsAPrivateChannel(t *testing.T) {
+func TestReviewCodesNeedAPrivateNotifier(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
-	_, err := activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
+	_, err := activitytest.Call[reviews.ReviewBeginResult](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
 			Campaign: "quarterly", Run: "x"})
 	require.ErrorContains(t, err, "no channel is configured that only the addressee reads")
-	_, err = activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
+	_, err = activitytest.Call[reviews.ReviewBeginResult](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: "x"},
 			Campaign: "monthly", Run: "x"})
 	require.ErrorContains(t, err, `no review named "monthly"; its reviews are: quarterly`)
-	_, err = activitytest.Call[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
+	_, err = activitytest.Call[reviews.ReviewBeginResult](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: reviews.ReviewInput{Org: "nobody", Review: "x"},
 			Campaign: "quarterly", Run: "x"})
 	require.ErrorContains(t, err, `no organization "nobody" is known`)
 }
 
-func TestADelegateIsAskedInstead(t *testing.T) {
+func TestDelegatesAreAskedInstead(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, "")
 	r := review(o, "quarterly")

@@ -27,7 +27,7 @@ func (a *Activities) ReviewProgress(ctx context.Context, in ReviewInput) (messag
 		Outcomes: c.Outcomes, Complete: c.Decided == c.Asked,
 	}
 	stage := campaign.Stages[max(r.Stage, 1)-1]
-	if campaign.Apply == policy.ApplyAtOnce && (r.Stage == r.Stages || !stage.Next.Goes(access.VerdictRemove)) {
+	if campaign.Apply == policy.ApplyAtOnce && (r.Stage == r.Stages || !stage.Next.Continues(access.VerdictRemove)) {
 		p.Carry = c.Removals
 	}
 	all := stage.Assign == policy.AssignAll

@@ -23,8 +23,8 @@ type ReviewCarryInput struct {
 	Final bool `json:"final,omitempty"` // their time is over: what is not done now is not done any more
 }
 
-// ReviewCarried is the progress of removals.
-type ReviewCarried struct {
+// ReviewCarryResult is the progress of removals.
+type ReviewCarryResult struct {
 	Open int    `json:"open"` // in progress
 	Held int    `json:"held"` // by the guard
 	Plan string `json:"plan,omitempty"`
@@ -44,9 +44,9 @@ const mostLooked = session.MostCorroborated
 // unless the campaign denies it for a while. A repeat looks again.
 //
 // Calls: people/100 who are not settled; one more for each who no longer holds the target though nothing was written.
-func (a *Activities) ReviewCarry(ctx context.Context, in ReviewCarryInput) (ReviewCarried, error) {
+func (a *Activities) ReviewCarry(ctx context.Context, in ReviewCarryInput) (ReviewCarryResult, error) {
 	defer session.AutoHeartbeat(ctx)()
-	var c ReviewCarried
+	var c ReviewCarryResult
 	r, err := a.openCampaign(ctx, in.ReviewInput)
 	if err == nil {
 		err = r.carryAll(ctx, &c)
@@ -58,7 +58,7 @@ func (a *Activities) ReviewCarry(ctx context.Context, in ReviewCarryInput) (Revi
 }
 
 // carryAll looks at all removals that are not settled.
-func (r *campaignSession) carryAll(ctx context.Context, c *ReviewCarried) error {
+func (r *campaignSession) carryAll(ctx context.Context, c *ReviewCarryResult) error {
 	b, err := r.lastBound(ctx)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ type remediation struct {
 	hold   ledger.Hold
 	now    time.Time
 	look   map[string]bool
-	result *ReviewCarried
+	result *ReviewCarryResult
 
 	people      map[string]access.Person
 	states      map[string]ledger.PersonState
@@ -243,7 +243,7 @@ func (k *remediation) endGrants(ctx context.Context, i access.Item) error {
 	if !known {
 		return nil
 	}
-	for _, g := range plan.Giving(k.bound, k.states[i.Person].Grants, t, k.now) {
+	for _, g := range plan.GrantsGiving(k.bound, k.states[i.Person].Grants, t, k.now) {
 		ended, err := k.Ledger.EndGrant(ctx, k.Org, g.ID, "review "+k.review.ID, "a review decided to remove it", k.now)
 		if err != nil {
 			return err
@@ -257,7 +257,7 @@ func (k *remediation) endGrants(ctx context.Context, i access.Item) error {
 
 // giveUp settles what could not be carried out in time. It needs only the ledger: a review ends even if nothing else
 // works.
-func (a *Activities) giveUp(ctx context.Context, in ReviewInput, failed error, c *ReviewCarried) error {
+func (a *Activities) giveUp(ctx context.Context, in ReviewInput, failed error, c *ReviewCarryResult) error {
 	why := ""
 	if failed != nil {
 		why = session.ErrorText(failed)

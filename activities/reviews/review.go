@@ -30,40 +30,40 @@ type ReviewBeginInput struct {
 	By       string `json:"by,omitempty"`
 }
 
-// ReviewBegun is a review and the policy's settings that its workflow needs.
-type ReviewBegun struct {
+// ReviewBeginResult is a review and the policy's settings that its workflow needs.
+type ReviewBeginResult struct {
 	Review   access.Review           `json:"review"`
 	Settings messages.ReviewSettings `json:"settings"`
 }
 
 // ReviewBegin stores a review that begins, under the policy in force. A repeat finds it.
-func (a *Activities) ReviewBegin(ctx context.Context, in ReviewBeginInput) (ReviewBegun, error) {
+func (a *Activities) ReviewBegin(ctx context.Context, in ReviewBeginInput) (ReviewBeginResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	known, err := a.env.Ledger.Organization(ctx, in.Org)
 	if errors.Is(err, ledger.ErrNotFound) || err == nil && known.Policy == "" {
-		return ReviewBegun{}, session.NonRetryable(session.ErrUnknown,
+		return ReviewBeginResult{}, session.NonRetryable(session.ErrUnknown,
 			fmt.Errorf("no organization %q is known here; start it with `starter apply FILE`", in.Org))
 	}
 	if err != nil {
-		return ReviewBegun{}, err
+		return ReviewBeginResult{}, err
 	}
 	p, err := a.env.WrittenPolicy(ctx, in.Org, known.Policy)
 	if err != nil {
-		return ReviewBegun{}, err
+		return ReviewBeginResult{}, err
 	}
 	campaign, known2 := p.Review(in.Campaign)
 	if !known2 {
-		return ReviewBegun{}, session.Refusedf(
+		return ReviewBeginResult{}, session.Refusedf(
 			"the policy of organization %s has no review named %q; its reviews are: %s", in.Org, in.Campaign,
 			orNothing(reviewNames(p)))
 	}
 	if known.AdoptedAt.IsZero() {
-		return ReviewBegun{}, session.Refusedf(
+		return ReviewBeginResult{}, session.Refusedf(
 			"the first plan of organization %s was not approved yet; approve it before people are asked to review",
 			in.Org)
 	}
 	if campaign.Codes && !a.env.Notifier.Private() {
-		return ReviewBegun{}, session.Refusedf(
+		return ReviewBeginResult{}, session.Refusedf(
 			"review %s requires codes, but no channel is configured that only the addressee reads: set CASTELLAN_NOTIFY_SMTP or a signed webhook on the worker, or write codes: false", in.Campaign)
 	}
 	r, err := a.env.Ledger.BeginReview(ctx, in.Org, access.Review{
@@ -72,12 +72,12 @@ func (a *Activities) ReviewBegin(ctx context.Context, in ReviewBeginInput) (Revi
 		Stages: len(campaign.Stages), Codes: campaign.Codes,
 	})
 	if errors.Is(err, ledger.ErrConflict) {
-		return ReviewBegun{}, session.NonRetryable(session.ErrRefused, err)
+		return ReviewBeginResult{}, session.NonRetryable(session.ErrRefused, err)
 	}
 	if err == nil {
 		err = a.keepReviewNames(ctx, in.ReviewInput, p)
 	}
-	return ReviewBegun{Review: r, Settings: reviewSettings(p, campaign)}, err
+	return ReviewBeginResult{Review: r, Settings: reviewSettings(p, campaign)}, err
 }
 
 func reviewNames(p *policy.Policy) (names []string) {

@@ -14,7 +14,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestItemsAreTakenWithWhatAReviewerNeeds(t *testing.T) {
+func TestReviewItemsHaveWhatAReviewerNeeds(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	o.Used("jira-software", o.Clock().Add(-10*activitytest.Day), "ana")
@@ -49,7 +49,7 @@ func TestItemsAreTakenWithWhatAReviewerNeeds(t *testing.T) {
 	require.Nil(t, kim.Before)
 }
 
-func TestUnknownUseSpeaksForNothing(t *testing.T) {
+func TestReviewItemsOfUnknownUse(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -68,7 +68,7 @@ reviews:
 	require.Equal(t, "what it opens was last used 200 days ago", gus.Because)
 }
 
-func TestDecisionsAreCarriedOutAndReadBack(t *testing.T) {
+func TestReviewDecisionsAreCarriedOutAndReadBack(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
@@ -79,13 +79,13 @@ func TestDecisionsAreCarriedOutAndReadBack(t *testing.T) {
 	r.decides("carol", "pia", "group:internal-wiki", access.VerdictKeep)
 	r.decides("carol", "kim", "group:builders", access.VerdictRemove)
 	closed := r.close()
-	require.Equal(t, reviews.ReviewClosed{Keep: 7, Remove: 2, Silent: 6}, closed)
+	require.Equal(t, reviews.ReviewCloseResult{Keep: 7, Remove: 2, Silent: 6}, closed)
 	require.Contains(t, o.Members("partner-wiki"), "paul", "nothing is written but by the organization's loop")
 	first := r.carry()
 	require.Equal(t, 1, first.Open)
 	require.Equal(t, 1, first.Done, "kim's is settled at once: the source must change")
 	require.Equal(t, []string{"remove paul@partner.example from group:partner-wiki"}, o.Verify())
-	require.Equal(t, reviews.ReviewCarried{Done: 1}, r.carry())
+	require.Equal(t, reviews.ReviewCarryResult{Done: 1}, r.carry())
 	require.NotContains(t, o.Members("partner-wiki"), "paul")
 
 	require.Equal(t, access.OutcomeRemoved, r.outcomes()["paul group:partner-wiki"])
@@ -138,7 +138,7 @@ func TestRuleTimeKnowsWhenRulingsEnd(t *testing.T) {
 	require.Zero(t, o.RuleTime(due.At).Next)
 }
 
-func TestGrantsEndByAReview(t *testing.T) {
+func TestReviewDecisionsEndGrants(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, "grants:\n  - {name: wiki, targets: [\"group:finance-space\"], duration: {max: 48h}, reason: false}\n"+`
 reviews:
@@ -163,7 +163,7 @@ reviews:
 	require.Equal(t, 1, r.carry().Done)
 }
 
-func TestTheGuardHoldsWhatSilenceWouldTake(t *testing.T) {
+func TestSilenceIsHeldByTheGuard(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -203,7 +203,7 @@ func TestSilenceCannotEmptyAGroup(t *testing.T) {
 	r := review(o, "quarterly")
 	r.stage(1)
 	closed := r.close()
-	require.Equal(t, reviews.ReviewClosed{Spared: 9}, closed, "all holders of all three")
+	require.Equal(t, reviews.ReviewCloseResult{Spared: 9}, closed, "all holders of all three")
 	require.Zero(t, r.carry().Open)
 	require.Equal(t, access.OutcomeSpared, r.outcomes()["paul group:partner-wiki"])
 	require.Contains(t, r.end(access.ReviewDone).Findings,
@@ -233,14 +233,14 @@ func TestSilenceMeansWhatTheTargetSays(t *testing.T) {
 	require.True(t, r.item("kim", "group:builders").Silent)
 }
 
-func TestReviewersWhoLeftAreReplaced(t *testing.T) {
+func TestReviewAttendReplacesReviewersWhoLeft(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
 	r.stage(1)
 	o.Send("POST", "/_sim/people/carol", map[string]any{"inactive": true})
 	in := reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1}
-	attended := activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend, in)
+	attended := activitytest.Must[reviews.ReviewAttendResult](o, o.Acts.Reviews.ReviewAttend, in)
 	require.Equal(t, []string{o.AccountID("carol")}, attended.Gone)
 	asked := r.askedOf(1)
 	require.Empty(t, asked["carol"])
@@ -249,14 +249,14 @@ func TestReviewersWhoLeftAreReplaced(t *testing.T) {
 	require.NotEmpty(t, r.say("carol", access.VerdictRemove, r.item("paul", "group:partner-wiki").N).Refused)
 
 	in.Escalate = true
-	activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend, in)
+	activitytest.Must[reviews.ReviewAttendResult](o, o.Acts.Reviews.ReviewAttend, in)
 	require.Len(t, r.askedOf(1)["bo"], 8, "the owner is asked about all but himself")
 	before := r.askedOf(1)
-	activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend, in)
+	activitytest.Must[reviews.ReviewAttendResult](o, o.Acts.Reviews.ReviewAttend, in)
 	require.Equal(t, before, r.askedOf(1), "a repeat asks nobody twice")
 }
 
-func TestStagesPassItemsOn(t *testing.T) {
+func TestReviewStagePassesItemsOn(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -286,7 +286,7 @@ reviews:
 	require.Equal(t, access.OutcomeKept, r.outcomes()["paul group:partner-wiki"], "the last stage counts")
 }
 
-func TestAnUnchangedItemIsNotAskedAgain(t *testing.T) {
+func TestReviewItemsThatAreUnchangedAreLeftOut(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -303,11 +303,11 @@ reviews:
 	require.Equal(t, []string{"pia group:internal-wiki"}, again.listed(), "nobody ever decided on pia")
 	require.Equal(t, r.Review, again.item("pia", "group:internal-wiki").Before.Review)
 	require.Empty(t, again.item("pia", "group:internal-wiki").Before.By)
-	taken := activitytest.Must[reviews.ReviewTaken](o, o.Acts.Reviews.ReviewRank, again.ReviewInput)
+	taken := activitytest.Must[reviews.ReviewRankResult](o, o.Acts.Reviews.ReviewRank, again.ReviewInput)
 	require.Equal(t, 1, taken.Skipped)
 }
 
-func TestAnEmptyCampaignIsSkipped(t *testing.T) {
+func TestReviewOfNothingIsSkipped(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, `
 reviews:
@@ -316,19 +316,19 @@ reviews:
 	r := review(o, "none")
 	require.Empty(t, r.items())
 	require.Equal(t, access.ReviewSkipped, r.end(access.ReviewSkipped).State)
-	activitytest.Must[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell,
+	activitytest.Must[reviews.ReviewTellResult](o, o.Acts.Reviews.ReviewTell,
 		reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewSkipped})
 	require.Equal(t, "bo@acme.example", o.Notifier.Notices[0].To)
 	require.Contains(t, o.Notifier.Notices[0].Text, "nothing to review")
 }
 
-func TestACancelledReviewCarriesNothingOut(t *testing.T) {
+func TestReviewThatIsCancelledChangesNothing(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
 	r.stage(1)
 	r.decides("carol", "paul", "group:partner-wiki", access.VerdictRemove)
-	activitytest.Must[reviews.ReviewClosed](o, o.Acts.Reviews.ReviewClose,
+	activitytest.Must[reviews.ReviewCloseResult](o, o.Acts.Reviews.ReviewClose,
 		reviews.ReviewCloseInput{ReviewInput: r.ReviewInput, By: "bo", Why: "wrong scope", Cancel: true})
 	require.Empty(t, o.Verify())
 	require.Equal(t, access.OutcomeDropped, r.outcomes()["paul group:partner-wiki"])
@@ -336,7 +336,7 @@ func TestACancelledReviewCarriesNothingOut(t *testing.T) {
 	r.evidence()
 }
 
-func TestWhatIsNotDoneInTimeIsReported(t *testing.T) {
+func TestReviewDecisionsNotDoneInTimeAreReported(t *testing.T) {
 	t.Parallel()
 	o := reviewOf(t, campaign)
 	r := review(o, "quarterly")
@@ -345,7 +345,7 @@ func TestWhatIsNotDoneInTimeIsReported(t *testing.T) {
 	r.close()
 	r.carry()
 	o.Inject(cloud.Fault{Operations: []string{"*"}, Kind: cloud.FaultStatus, Params: cloud.FaultParams{Status: 503}})
-	c := activitytest.Must[reviews.ReviewCarried](o, o.Acts.Reviews.ReviewCarry,
+	c := activitytest.Must[reviews.ReviewCarryResult](o, o.Acts.Reviews.ReviewCarry,
 		reviews.ReviewCarryInput{ReviewInput: r.ReviewInput, Final: true})
 	require.Zero(t, c.Open)
 	require.Equal(t, access.OutcomeLate, r.outcomes()["paul group:partner-wiki"])
@@ -355,7 +355,7 @@ func TestWhatIsNotDoneInTimeIsReported(t *testing.T) {
 }
 
 // A denial takes what a grant gives, also when the grant is in force at the moment of writing.
-func TestADenialTakesWhatAGrantGives(t *testing.T) {
+func TestReviewDenialOutweighsAGrant(t *testing.T) {
 	t.Parallel()
 	const lendIt = "grants:\n  - {name: wiki, targets: [\"group:finance-space\"], duration: {max: 48h}, reason: false}\n"
 	o := activitytest.CompanyWith(t, lendIt)

@@ -22,7 +22,7 @@ import (
 type reviewed struct {
 	*activitytest.SimulatedOrg
 	reviews.ReviewInput
-	begun reviews.ReviewBegun
+	begun reviews.ReviewBeginResult
 }
 
 // review opens a campaign and takes its items.
@@ -31,7 +31,7 @@ func review(o *activitytest.SimulatedOrg, campaign string) *reviewed {
 	o.Asked++
 	r := &reviewed{SimulatedOrg: o,
 		ReviewInput: reviews.ReviewInput{Org: activitytest.Org, Review: fmt.Sprintf("%s:%03d", campaign, o.Asked)}}
-	r.begun = activitytest.Must[reviews.ReviewBegun](o, o.Acts.Reviews.ReviewBegin,
+	r.begun = activitytest.Must[reviews.ReviewBeginResult](o, o.Acts.Reviews.ReviewBegin,
 		reviews.ReviewBeginInput{ReviewInput: r.ReviewInput, Campaign: campaign, Run: r.Review})
 	in := reviews.ReviewSweepInput{ReviewInput: r.ReviewInput, Pages: 20}
 	for {
@@ -41,14 +41,14 @@ func review(o *activitytest.SimulatedOrg, campaign string) *reviewed {
 		}
 		in.Block++
 	}
-	activitytest.Must[reviews.ReviewTaken](o, o.Acts.Reviews.ReviewRank, r.ReviewInput)
+	activitytest.Must[reviews.ReviewRankResult](o, o.Acts.Reviews.ReviewRank, r.ReviewInput)
 	return r
 }
 
 // stage begins a stage.
-func (r *reviewed) stage(n int) reviews.ReviewStageBegun {
+func (r *reviewed) stage(n int) reviews.ReviewStageResult {
 	r.T.Helper()
-	return activitytest.Must[reviews.ReviewStageBegun](r.SimulatedOrg, r.Acts.Reviews.ReviewStage,
+	return activitytest.Must[reviews.ReviewStageResult](r.SimulatedOrg, r.Acts.Reviews.ReviewStage,
 		reviews.ReviewStageInput{ReviewInput: r.ReviewInput, Stage: n, Due: r.Clock().Add(14 * activitytest.Day)})
 }
 
@@ -126,20 +126,20 @@ func (r *reviewed) decides(by, person string, target access.Entitlement, v acces
 	require.Equal(r.T, 1, heard.Answer.Applied, heard.Answer)
 }
 
-func (r *reviewed) close() reviews.ReviewClosed {
+func (r *reviewed) close() reviews.ReviewCloseResult {
 	r.T.Helper()
-	return activitytest.Must[reviews.ReviewClosed](r.SimulatedOrg, r.Acts.Reviews.ReviewClose,
+	return activitytest.Must[reviews.ReviewCloseResult](r.SimulatedOrg, r.Acts.Reviews.ReviewClose,
 		reviews.ReviewCloseInput{ReviewInput: r.ReviewInput, Why: "time was over"})
 }
 
-func (r *reviewed) carry() reviews.ReviewCarried {
+func (r *reviewed) carry() reviews.ReviewCarryResult {
 	r.T.Helper()
-	return activitytest.Must[reviews.ReviewCarried](r.SimulatedOrg, r.Acts.Reviews.ReviewCarry,
+	return activitytest.Must[reviews.ReviewCarryResult](r.SimulatedOrg, r.Acts.Reviews.ReviewCarry,
 		reviews.ReviewCarryInput{ReviewInput: r.ReviewInput})
 }
 
 // carried is what a look at removals comes to, a whole verification, and the look after it.
-func (r *reviewed) carried() reviews.ReviewCarried {
+func (r *reviewed) carried() reviews.ReviewCarryResult {
 	r.T.Helper()
 	r.carry()
 	r.Verify()
@@ -153,7 +153,7 @@ func (r *reviewed) end(state access.ReviewState) access.Review {
 }
 
 // evidence is the pack, checked offline.
-func (r *reviewed) evidence() ([]byte, evidencepack.Checked) {
+func (r *reviewed) evidence() ([]byte, evidencepack.VerifiedPack) {
 	r.T.Helper()
 	var pack bytes.Buffer
 	for piece, more := 0, true; more; piece++ {

@@ -11,7 +11,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestABurntCodeOfAReviewerIsReplacedByAnother(t *testing.T) {
+func TestReviewCodesThatAreBurntAreReplaced(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, strings.Replace(campaign, "codes: false", "codes: true", 1))
 	r := review(o, "quarterly")

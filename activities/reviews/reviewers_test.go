@@ -30,7 +30,7 @@ reviews:
 
 // An address that led to nobody when the policy was applied makes nobody a reviewer who is given it later, also when
 // the policy names it no more.
-func TestReviewersAreNobodyUntilAnApplySaysWho(t *testing.T) {
+func TestReviewersAreUnresolvedUntilAnApply(t *testing.T) {
 	t.Parallel()
 	for name, apply := range map[string]string{"the policy stays": "",
 		"the policy drops the name": strings.ReplaceAll(inStages, "zed@", "dan@")} {
@@ -71,14 +71,14 @@ func TestReviewersAreAccounts(t *testing.T) {
 		"carol@acme.example is not asked about anything", "that is gus now")
 	require.Empty(t, r.say("carol.lee@acme.example", access.VerdictRemove, paul).Refused)
 	require.Empty(t, r.say(o.AccountID("carol"), access.VerdictKeep, pia).Refused, "by account id")
-	require.Equal(t, []access.Said{{Stage: 1, By: o.AccountID("carol"), Email: "carol.lee@acme.example",
+	require.Equal(t, []access.ItemDecision{{Stage: 1, By: o.AccountID("carol"), Email: "carol.lee@acme.example",
 		Verdict: access.VerdictRemove, Comment: "looked at", At: r.item("paul", "group:partner-wiki").Said[0].At}},
 		r.item("paul", "group:partner-wiki").Said, "one person, one word")
 	sheet, err := backend.New(o.Acts.Env, o.Acts.Reviews.Records()).Sheet(t.Context(), sent, reviewpage.Query{Limit: 5})
 	require.NoError(t, err)
 	require.Equal(t, []int{8, 2}, []int{sheet.Total, sheet.Decided}, "her link is hers")
 
-	attended := activitytest.Must[reviews.ReviewAttended](o, o.Acts.Reviews.ReviewAttend,
+	attended := activitytest.Must[reviews.ReviewAttendResult](o, o.Acts.Reviews.ReviewAttend,
 		reviews.ReviewAttendInput{ReviewInput: r.ReviewInput, Stage: 1})
 	require.Empty(t, attended.Gone)
 	before := len(o.Notifier.Notices)
@@ -87,7 +87,7 @@ func TestReviewersAreAccounts(t *testing.T) {
 	for _, n := range o.Notifier.Notices[before:] {
 		require.NotContains(t, []string{"carol@acme.example", "bo@acme.example"}, n.To)
 	}
-	_, err = activitytest.Call[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{
+	_, err = activitytest.Call[reviews.ReviewTellResult](o, o.Acts.Reviews.ReviewTell, reviews.ReviewTellInput{
 		ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewReminder, Stage: 1, When: "now",
 		Reviewer: "carol@acme.example",
 	})
@@ -108,7 +108,7 @@ func TestReviewersAreAccounts(t *testing.T) {
 }
 
 // Who words name is looked up by what the directory shows now; filters and those whom items are handed to likewise.
-func TestWordsOfReviewsNameAccounts(t *testing.T) {
+func TestReviewMessagesNameAccounts(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, "")
 	r := review(o, "quarterly")
@@ -145,7 +145,7 @@ func TestWordsOfReviewsNameAccounts(t *testing.T) {
 }
 
 // Reviewers decide while the directory cannot be read; nothing is handed on then, since nobody can tell to whom.
-func TestWordsOfReviewsOutliveAnOutage(t *testing.T) {
+func TestReviewMessagesOutliveAnOutage(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, "")
 	r := review(o, "quarterly")
@@ -158,7 +158,7 @@ func TestWordsOfReviewsOutliveAnOutage(t *testing.T) {
 	heard := r.words(reviews.ReviewMessage{Via: "temporal",
 		Delegate: &messages.DelegateInput{By: "carol@acme.example", To: "fay@acme.example", Items: []int{pia}}})[0]
 	require.Contains(t, heard.Refused, "not known at the moment who fay@acme.example is")
-	_, err := activitytest.Call[reviews.ReviewTold](o, o.Acts.Reviews.ReviewTell,
+	_, err := activitytest.Call[reviews.ReviewTellResult](o, o.Acts.Reviews.ReviewTell,
 		reviews.ReviewTellInput{ReviewInput: r.ReviewInput, Kind: reviews.NoticeReviewAsked, Stage: 1})
 	require.Error(t, err, "a link goes to nobody's old address")
 	require.Empty(t, o.Notifier.Notices)
@@ -190,7 +190,7 @@ func TestReviewEndMakesTheEvidenceOfWhateverWasSaid(t *testing.T) {
 }
 
 // Whom items may be handed on to is the campaign's to say; by default only people of the organization.
-func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
+func TestDelegatesMustBeAllowedByTheCampaign(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		delegates     string
@@ -232,7 +232,7 @@ func TestDelegatesAreWhomTheCampaignAllows(t *testing.T) {
 
 // Whom a campaign names is whom the policy was taken to name, from before the review began to its end, whatever policy
 // comes meanwhile.
-func TestReviewsKeepWhomTheirPolicyNamed(t *testing.T) {
+func TestReviewersStayThoseOfTheReviewsPolicy(t *testing.T) {
 	t.Parallel()
 	o, _ := paged(t, inStages)
 	o.Rename("carol", "carol.lee@acme.example")

@@ -75,7 +75,7 @@ func (r *campaignSession) takePage(ctx context.Context, b *policy.Bound, page st
 	if err != nil {
 		return err
 	}
-	t := collector{campaignSession: r, bound: b, now: now, scope: b.Reviewed(r.campaign), before: before,
+	t := collector{campaignSession: r, bound: b, now: now, scope: b.ReviewTargets(r.campaign), before: before,
 		notes: ledger.Notes{}}
 	for _, p := range ps {
 		if use, known := kept[p.ID]; known && !use.Silent {
@@ -126,7 +126,7 @@ func (t *collector) person(p access.Person, state ledger.PersonState) {
 	if len(held) == 0 {
 		return
 	}
-	switch asked, err := t.campaign.Asks(facts, t.now); {
+	switch asked, err := t.campaign.Covers(facts, t.now); {
 	case err != nil:
 		t.notes.Add(noteUnclear)
 	case !asked:
@@ -197,8 +197,8 @@ func usesOf(f condition.Facts, t *policy.Target) []access.Use {
 	return uses
 }
 
-// ReviewTaken is how many items a review has.
-type ReviewTaken struct {
+// ReviewRankResult is how many items a review has.
+type ReviewRankResult struct {
 	Items   int           `json:"items"`
 	Skipped int           `json:"skipped,omitempty"`
 	Review  access.Review `json:"review"`
@@ -209,25 +209,25 @@ const rankAtOnce = 500
 
 // ReviewRank completes the items once all are collected: what peers hold, the recommendation and its reason, and the
 // risk; and numbers them, the riskiest first. A repeat has the same result.
-func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTaken, error) {
+func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewRankResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	r, campaign, err := a.campaignOf(ctx, in)
 	if err != nil {
-		return ReviewTaken{}, err
+		return ReviewRankResult{}, err
 	}
 	if r.State != access.ReviewOpening {
-		return ReviewTaken{Items: r.Items, Skipped: r.Skipped, Review: r}, nil
+		return ReviewRankResult{Items: r.Items, Skipped: r.Skipped, Review: r}, nil
 	}
 	notes, err := a.env.Ledger.ReviewNotes(ctx, in.Org, in.Review)
 	if err != nil {
-		return ReviewTaken{}, err
+		return ReviewRankResult{}, err
 	}
 	if err := a.rankItems(ctx, in, notes, r.Opened); err != nil {
-		return ReviewTaken{}, err
+		return ReviewRankResult{}, err
 	}
 	count, err := a.env.Ledger.NumberItems(ctx, in.Org, in.Review)
 	if err != nil {
-		return ReviewTaken{}, err
+		return ReviewRankResult{}, err
 	}
 	r, err = a.env.Ledger.ChangeReview(ctx, in.Org, in.Review, func(is *access.Review) bool {
 		if is.Holders != nil || is.Items > 0 {
@@ -252,7 +252,7 @@ func (a *Activities) ReviewRank(ctx context.Context, in ReviewInput) (ReviewTake
 		}
 		return true
 	})
-	return ReviewTaken{Items: r.Items, Skipped: r.Skipped, Review: r}, err
+	return ReviewRankResult{Items: r.Items, Skipped: r.Skipped, Review: r}, err
 }
 
 // rankItems ranks the items that are not ranked yet, a page of them at a time.

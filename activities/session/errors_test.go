@@ -66,7 +66,7 @@ func TestErrorsAreExplained(t *testing.T) {
 	}
 }
 
-func TestWhatIsExplainedStaysAsItIs(t *testing.T) {
+func TestErrorsAreExplainedOnlyOnce(t *testing.T) {
 	require.NoError(t, WrapAPIError("tried", nil))
 	once := WrapAPIError("tried", answered(organization.ErrForbidden, 0))
 	require.Equal(t, once, WrapAPIError("tried again", once))
@@ -77,7 +77,7 @@ func TestWhatIsExplainedStaysAsItIs(t *testing.T) {
 
 // Kinds of error are for programs: no answer that people read has one within its reason, however errors were put
 // together.
-func TestNoKindStandsWithinAReason(t *testing.T) {
+func TestErrorsHaveNoKindWithinTheirReason(t *testing.T) {
 	inner := NotFoundf("%s shows nobody named %s", "the directory", "carrol@acme.example")
 	for _, err := range []error{
 		Refusedf("by: %w", inner), Refusedf("%w", fmt.Errorf("a: %w", fmt.Errorf("b: %w", inner))),
@@ -103,7 +103,7 @@ func TestErrorsShowWhatCannotBeSeen(t *testing.T) {
 		"what is wrong with a policy has lines")
 }
 
-func TestAKeyThatCannotBeReadIsNotToldAsAnOutage(t *testing.T) {
+func TestErrorsDistinguishAnUnreadableKeyFromAnOutage(t *testing.T) {
 	why := NonRetryable(ErrKeyRefused,
 		errors.New("the key of organization acme cannot be read: the organization may not use it"))
 	api, err := organization.New(organization.Options{

@@ -33,7 +33,7 @@ func (a *Env) WakeGrant(ctx context.Context, org string, g access.Grant) error {
 		if err := a.WakeGrantWorkflow(ctx, org, g, nil); err != nil {
 			return err
 		}
-		return a.Ledger.HandedOver(ctx, org, []string{g.ID})
+		return a.Ledger.RecordHandOver(ctx, org, []string{g.ID})
 	}
 	return a.WakeGrantWorkflow(ctx, org, g, nil)
 }

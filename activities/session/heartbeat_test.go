@@ -33,7 +33,7 @@ func (h *heartbeats) RecordHeartbeat(_ context.Context, details ...any) {
 	h.details = append(h.details, details...)
 }
 
-func TestShortActivitiesDoNotHeartbeat(t *testing.T) {
+func TestHeartbeatsAreNotSentByShortActivities(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for range 2 { // each attempt anew

@@ -314,7 +314,7 @@ func (s *Session) WithSourceGroups(ctx context.Context, groups []access.Group) (
 // askSources has the policy's conditions take the word of its identity sources on people, but for those that are
 // doubted now.
 func (s *Session) askSources(ctx context.Context) error {
-	if len(s.Policy.SourcesAsked()) == 0 {
+	if len(s.Policy.SourcesNeeded()) == 0 {
 		return nil
 	}
 	doubted, err := s.DoubtedSources(ctx)

@@ -82,7 +82,7 @@ func (s *Session) Bind(run string, o RunOutline) *policy.Bound {
 func (s *Session) Bound(o RunOutline) *policy.Bound {
 	bind := policy.BindSince
 	if o.Coming {
-		bind = policy.BindComing
+		bind = policy.BindWithPlannedGroups
 	}
 	b, _ := bind(s.Policy, o.Outline, o.Last)
 	acting := map[string]bool{}

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCallsAreSpreadOverWhatIsLeftOfTheWindow(t *testing.T) {
+func TestPaceSpreadsCallsOverTheRestOfTheWindow(t *testing.T) {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		limit, remaining string
@@ -41,7 +41,7 @@ func TestCallsAreSpreadOverWhatIsLeftOfTheWindow(t *testing.T) {
 	}
 }
 
-func TestEveryCallWaitingTakesItsShare(t *testing.T) {
+func TestPaceGivesEveryWaitingCallItsShare(t *testing.T) {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	p := &pace{windows: map[string]window{"e": {limit: 100, remaining: 4, reset: now.Add(4 * time.Second)}},
 		now: func() time.Time { return now }}
@@ -52,7 +52,7 @@ func TestEveryCallWaitingTakesItsShare(t *testing.T) {
 	require.Equal(t, []time.Duration{time.Second, 4 * time.Second / 3, 2 * time.Second, 4 * time.Second}, pauses)
 }
 
-func TestEndpointsAreToldApartByTheirFixedParts(t *testing.T) {
+func TestPaceDistinguishesEndpointsByTheirFixedParts(t *testing.T) {
 	for path, want := range map[string]string{
 		"/admin/v2/orgs/0a1b2c3d-0000-4000-8000-000000000001/directories/9f/users/search":             "POST admin/v2/orgs/directories/users/search",
 		"/admin/v2/orgs/x1/directories/y2/groups/z3/memberships/712020:fe29d10f-0f82-4607-be9a-f0728": "POST admin/v2/orgs/directories/groups/memberships",
@@ -62,7 +62,7 @@ func TestEndpointsAreToldApartByTheirFixedParts(t *testing.T) {
 	}
 }
 
-func TestAPauseEndsWithItsCall(t *testing.T) {
+func TestPauseEndsWithItsCall(t *testing.T) {
 	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-RateLimit-Limit", "10")
 		w.Header().Set("X-RateLimit-Remaining", "0")

@@ -69,7 +69,7 @@ func TestEveryPageReadsAList(t *testing.T) {
 		func(string) (organization.Page[int], error) { return organization.Page[int]{}, lost }, nil), lost)
 }
 
-func TestSweepingEnds(t *testing.T) {
+func TestSweepEnds(t *testing.T) {
 	require.NoError(t, checkSweepEnds("read", 999, 20, 19))
 	require.ErrorContains(t, checkSweepEnds("read", 1000, 20, 0), "cannot be right")
 }

@@ -50,7 +50,7 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 	}
 	b := s.Bound(outline)
 	p.Decide.Domains = b.VerifiedDomain
-	p.Decide.Kept = func(account identity.AccountID, _ string) bool { return b.AlwaysStays(string(account)) }
+	p.Decide.Kept = func(account identity.AccountID, _ string) bool { return b.NeverDeactivated(string(account)) }
 	doubted, err := s.DoubtedSources(ctx)
 	if err != nil {
 		return nil, err

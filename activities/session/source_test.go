@@ -347,9 +347,9 @@ func (a asks) Error() string        { return "slower" }
 func (a asks) Unwrap() error        { return source.ErrRateLimited }
 func (a asks) Pause() time.Duration { return time.Duration(a) }
 
-// TestBoundTakesTheWordOfSourcesThatAreNotDoubted: conditions ask a source once it was read completely, for as long as
+// TestBoundTrustsSourcesThatAreNotDoubted: conditions ask a source once it was read completely, for as long as
 // that is lately enough.
-func TestBoundTakesTheWordOfSourcesThatAreNotDoubted(t *testing.T) {
+func TestBoundTrustsSourcesThatAreNotDoubted(t *testing.T) {
 	store, err := ledger.Open(t.Context(), "file:"+filepath.Join(t.TempDir(), "ledger.db"))
 	require.NoError(t, err)
 	defer func() { _ = store.Close() }()

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestAPolicyServesItsOwnOrganizationOnly(t *testing.T) {
+func TestPolicyServesItsOwnOrganizationOnly(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt)
@@ -25,7 +25,7 @@ func TestAPolicyServesItsOwnOrganizationOnly(t *testing.T) {
 	require.ErrorContains(t, err, "not in the ledger", "what one organization has read is nobody else's")
 }
 
-func TestAnOrganizationIsServedUnderOneName(t *testing.T) {
+func TestOrganizationIsServedUnderOneName(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt)
@@ -45,7 +45,7 @@ func TestAnOrganizationIsServedUnderOneName(t *testing.T) {
 	require.ErrorContains(t, err, `is served as "acme" already`, "however it is written")
 }
 
-func TestARetiredOrganizationIsFree(t *testing.T) {
+func TestOrganizationIsFreeOnceRetired(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt)
@@ -67,7 +67,7 @@ func TestARetiredOrganizationIsFree(t *testing.T) {
 	require.True(t, o.Ask(messages.ReportInput{Kind: messages.ReportLedger}).Ledger.Whole)
 }
 
-func TestOfTwoNamesFromBeforeTheLaterStopsWriting(t *testing.T) {
+func TestOrganizationOfTwoNamesStopsWritingUnderTheLater(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt)
@@ -81,7 +81,7 @@ func TestOfTwoNamesFromBeforeTheLaterStopsWriting(t *testing.T) {
 	o.Outline(o.NewRun())
 }
 
-func TestAPolicyTextThatIsNotItsHashIsRefused(t *testing.T) {
+func TestPolicyTextThatDoesNotMatchItsHashIsRefused(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit(activitytest.AutoAdopt)

@@ -13,7 +13,7 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-func TestAWordLeadsToTheAccountThatHasTheAddressNow(t *testing.T) {
+func TestLookUpAccountByItsCurrentAddress(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	is := func(want, typed string) {
@@ -57,7 +57,7 @@ func TestAWordLeadsToTheAccountThatHasTheAddressNow(t *testing.T) {
 	require.ErrorContains(t, err, o.AccountID("ana"))
 }
 
-func TestAWordIsLookedUpInTheLedgerWhileTheAPIIsAway(t *testing.T) {
+func TestLookUpAccountInTheLedgerDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	o := activitytest.NewInStep(t)
 	o.Inject(cloud.Fault{Kind: cloud.FaultHTML})

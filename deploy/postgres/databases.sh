@@ -1,16 +1,16 @@
 #!/bin/sh
-# Gives Temporal and the ledger a role and databases of their own. It runs at every start, and makes what is missing: so it
-# finishes a first start that was broken off, and whoever loses a role's password gets a new one.
+# Gives Temporal and the ledger a role and databases of their own. It runs at every start and creates what is missing,
+# so it completes an interrupted first start, and replaces a role's password that was lost.
 set -eu
 passwords=${1:-/run/passwords}
 
-# sql VARIABLE=VALUE...: runs what stands in its input as superuser, through the socket.
+# sql VARIABLE=VALUE...: runs the SQL on its standard input as superuser, through the socket.
 sql() {
 	for pair in "$@"; do set -- "$@" --set "$pair" && shift; done
 	psql --username postgres --dbname postgres --no-psqlrc --quiet --set ON_ERROR_STOP=1 "$@"
 }
 
-# own ROLE DATABASE...
+# own ROLE DATABASE...: creates the role, its password and the databases that it owns.
 own() {
 	role=$1
 	shift
@@ -19,7 +19,7 @@ own() {
 	if [ ! -s "$PASSWORD_FILE" ]; then
 		echo "there is no password of $role yet, or it was lost: making one"
 		head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$PASSWORD_FILE.new"
-		chmod 444 "$PASSWORD_FILE.new" # only the service that mounts this volume reads it, as a user of its own
+		chmod 444 "$PASSWORD_FILE.new" # for the service that mounts this volume and runs as another user
 		mv "$PASSWORD_FILE.new" "$PASSWORD_FILE"
 	fi
 	sql role="$role" <<-'SQL'

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Creates the namespace, if need be, as soon as the server answers. Closed workflows are kept for 30 days: the ledger keeps
-# what happened for good.
+# Creates the namespace, if it does not exist, as soon as the server answers. Closed workflows are kept for 30 days; the
+# ledger keeps the record of what happened for good.
 set -eu
 namespace=${TEMPORAL_NAMESPACE:-default}
 
-# ask ARGUMENT...: the Temporal CLI, against the server of this compose file, whichever the worker is told to use, and not for
-# long. "passthrough" looks up an address and nothing else: with gRPC's own lookups, a name server that is silent costs a minute.
+# ask ARGUMENT...: runs the Temporal CLI against the server of this Compose file, even if the worker is told to use
+# another one, with a timeout. "passthrough" only looks up the address: with gRPC's own lookups, a name server that does
+# not answer costs a minute.
 ask() {
 	env -i PATH="$PATH" HOME=/tmp TEMPORAL_ADDRESS=passthrough:///temporal:7233 timeout 10 temporal operator "$@" 2>&1
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts the server, which takes its database password from the environment only.
+# Starts the server, which reads its database password only from the environment.
 set -eu
 POSTGRES_PWD=$(cat /run/passwords/password)
 export POSTGRES_PWD

@@ -128,9 +128,9 @@ func TestImagesArePatchedOnRebuild(t *testing.T) {
 	require.Equal(t, images["temporalio/server"], images["temporalio/admin-tools"], "the schema is the server's")
 }
 
-// TestEachImageIsOneServices: Compose writes the name of the service into what it builds. Where two have the same
+// TestEachImageBelongsToOneService: Compose writes the name of the service into what it builds. Where two have the same
 // image, each finds the other's under that name, and every "up" starts both anew, PostgreSQL among them.
-func TestEachImageIsOneServices(t *testing.T) {
+func TestEachImageBelongsToOneService(t *testing.T) {
 	of := map[string]string{}
 	for name, service := range load(t).Services {
 		require.Empty(t, of[service.Image], "%s has the image of %s", name, of[service.Image])
@@ -138,9 +138,9 @@ func TestEachImageIsOneServices(t *testing.T) {
 	}
 }
 
-// TestFilesOfThisFolderDoNotMatterByMode: what a container needs is in its image; only what people put into
+// TestFileModesDoNotMatter: what a container needs is in its image; only what people put into
 // deploy/secrets is mounted, with a label under SELinux.
-func TestFilesOfThisFolderDoNotMatterByMode(t *testing.T) {
+func TestFileModesDoNotMatter(t *testing.T) {
 	project := load(t)
 	require.Empty(t, project.Secrets, "Compose mounts them as they are, without a label")
 	require.Empty(t, project.Configs)
@@ -241,7 +241,7 @@ func TestEverySettingCanBeGiven(t *testing.T) {
 	}
 }
 
-func TestTheWorkersSettingsAreUsable(t *testing.T) {
+func TestWorkerSettingsAreUsable(t *testing.T) {
 	known := make(map[string]bool)
 	for v := range config.Variables[config.Worker]() {
 		known[v.Name] = true
@@ -336,7 +336,7 @@ func TestProfiles(t *testing.T) {
 	require.Contains(t, read(t, "deploy/proxy/Caddyfile"), "{$REVIEWS_ADDRESS:https://localhost}")
 }
 
-func TestWhatTheComposeFileBuildsExists(t *testing.T) {
+func TestComposeBuildsExist(t *testing.T) {
 	for name, service := range load(t).Services {
 		if service.Build == nil {
 			continue
@@ -355,8 +355,8 @@ func TestWhatTheComposeFileBuildsExists(t *testing.T) {
 	require.Contains(t, read(t, "Dockerfile"), "USER 65532", "the images run as a user without rights")
 }
 
-// TestTheProgramsKnowTheirFlags: what the compose file passes to our own programs must be among their flags.
-func TestTheProgramsKnowTheirFlags(t *testing.T) {
+// TestProgramsKnowTheirFlags: what the compose file passes to our own programs must be among their flags.
+func TestProgramsKnowTheirFlags(t *testing.T) {
 	project := load(t)
 	flag := regexp.MustCompile(`^--([a-z-]+)$`)
 	checked := 0

@@ -84,8 +84,8 @@ func (c cluster) connects(t *testing.T, role, database string) bool {
 	return err == nil
 }
 
-// TestDatabasesAreMadeWhateverIsMissing: after a first start that was broken off, after a password was lost, and again.
-func TestDatabasesAreMadeWhateverIsMissing(t *testing.T) {
+// TestDatabasesThatAreMissingAreCreated: after a first start that was broken off, after a password was lost, and again.
+func TestDatabasesThatAreMissingAreCreated(t *testing.T) {
 	c := startCluster(t)
 	text := read(t, "deploy/postgres/databases.sh")
 	script := filepath.Join(c.folder, "databases.sh")
@@ -120,9 +120,9 @@ func TestDatabasesAreMadeWhateverIsMissing(t *testing.T) {
 	require.NotEqual(t, before, after)
 }
 
-// TestAFirstStartThatWasBrokenOffIsMadeAnew: what initdb leaves when it is killed passes for a cluster. Whatever has a
-// database of anybody's stays as it is.
-func TestAFirstStartThatWasBrokenOffIsMadeAnew(t *testing.T) {
+// TestDatabasesOfAnInterruptedFirstStartAreRecreated: what initdb leaves when it is killed passes for a cluster.
+// Whatever has a database of anybody's stays as it is.
+func TestDatabasesOfAnInterruptedFirstStartAreRecreated(t *testing.T) {
 	script := absolute(t, "deploy/postgres/start.sh")
 	bin := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "docker-entrypoint.sh"),

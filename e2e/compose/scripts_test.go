@@ -75,9 +75,9 @@ func TestUpOpensSecretsToTheContainersAndNobodyElse(t *testing.T) {
 	require.Contains(t, string(asked), "compose up --build --detach --wait --wait-timeout 300\n")
 }
 
-// TestAPlainComposeStartsWhatWasChosen: "docker compose up" after "make up SIM=1" must not point the worker at
+// TestPlainComposeStartsWhatWasChosen: "docker compose up" after "make up SIM=1" must not point the worker at
 // Atlassian.
-func TestAPlainComposeStartsWhatWasChosen(t *testing.T) {
+func TestPlainComposeStartsWhatWasChosen(t *testing.T) {
 	folder := projectFolder(t)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "Makefile"), []byte(read(t, "Makefile")), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, ".env"), []byte("REVIEWS_PUBLISH=127.0.0.1:443\nWORKERS=9\n"),

@@ -250,7 +250,7 @@ const smallCSDL = `<Schema xmlns="http://docs.oasis-open.org/odata/ns/edm"><Enti
 	Type="Edm.Boolean"/><Property Name="mails" Type="Collection(Edm.String)"/><NavigationProperty Name="memberOf"
 	Type="Collection(graph.group)"/></EntityType><EntityType Name="group" BaseType="graph.entity"/></Schema>`
 
-func TestTheGraphCheckerSeesWhatIsWrong(t *testing.T) {
+func TestGraphCheckerFindsMistakes(t *testing.T) {
 	file := t.TempDir() + "/graph.csdl"
 	require.NoError(t, os.WriteFile(file, []byte(smallCSDL), 0o600))
 	for name, test := range map[string]struct{ path, answer, sees string }{

@@ -20,8 +20,8 @@ const miniature = `{"openapi":"3.0.0","info":{"title":"t","version":"1"},"securi
 		"responses":{"200":{"description":"ok","content":{"application/json":{"schema":{"type":"object","properties":{"at":{"type":"string","format":"date-time"}}}}}},
 			"409":{"description":"no"}}}}}}`
 
-// TestTheCheckerSeesWhatIsWrong spoils one thing at a time in an exchange that is right.
-func TestTheCheckerSeesWhatIsWrong(t *testing.T) {
+// TestCheckerFindsMistakes spoils one thing at a time in an exchange that is right.
+func TestCheckerFindsMistakes(t *testing.T) {
 	spec, err := openapi3.NewLoader().LoadFromData([]byte(miniature))
 	require.NoError(t, err)
 	type exchange struct {

@@ -98,7 +98,7 @@ func keys(m map[string]any) func(func(string) bool) {
 	}
 }
 
-func TestUndeclaredMembersAreFound(t *testing.T) {
+func TestCheckerFindsUndeclaredMembers(t *testing.T) {
 	object := func(members openapi3.Schemas) *openapi3.SchemaRef {
 		return openapi3.NewSchemaRef("", &openapi3.Schema{Type: &openapi3.Types{"object"}, Properties: members})
 	}

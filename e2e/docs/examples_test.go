@@ -35,14 +35,14 @@ func TestEveryExamplePolicyParses(t *testing.T) {
 	}
 }
 
-// TestTheCommentedExampleSaysTheDefaults: whoever takes the guard and sync sections out of it changes nothing.
-func TestTheCommentedExampleSaysTheDefaults(t *testing.T) {
+// TestCommentedExampleHasTheDefaults: whoever takes the guard and sync sections out of it changes nothing.
+func TestCommentedExampleHasTheDefaults(t *testing.T) {
 	p := parse(t, "examples/acme.yaml")
 	require.Equal(t, policy.DefaultGuard(), p.Guard)
 	require.Equal(t, policy.DefaultSync(), p.Sync)
 }
 
-func TestTheInputFileStartsTheSamePolicy(t *testing.T) {
+func TestInputFileStartsTheSamePolicy(t *testing.T) {
 	var in messages.OrgSyncInput
 	decoder := json.NewDecoder(bytes.NewReader(read(t, "examples/acme.json")))
 	decoder.DisallowUnknownFields()
@@ -53,8 +53,8 @@ func TestTheInputFileStartsTheSamePolicy(t *testing.T) {
 	require.Equal(t, parse(t, "examples/acme.yaml").Hash(), p.Hash(), "acme.yaml and acme.json are one policy")
 }
 
-// TestTheDemoPolicyFitsTheSimulator: its ids are those that the simulator gives an invented organization.
-func TestTheDemoPolicyFitsTheSimulator(t *testing.T) {
+// TestDemoPolicyFitsTheSimulator: its ids are those that the simulator gives an invented organization.
+func TestDemoPolicyFitsTheSimulator(t *testing.T) {
 	p := parse(t, "examples/demo.yaml")
 	settings := cloud.DefaultSettings()
 	simulated := cloud.New(cloud.Options{Seed: 1, Apps: []string{"jira", "confluence", "jsm"}, Settings: &settings})

@@ -189,8 +189,8 @@ func anchors(text string) (all []string) {
 	return all
 }
 
-// TestTheLayoutTableIsThatOfTheTest: architecture.md has a row for each folder that e2e/layout rules.
-func TestTheLayoutTableIsThatOfTheTest(t *testing.T) {
+// TestLayoutTableMatchesTheTest: architecture.md has a row for each folder that e2e/layout rules.
+func TestLayoutTableMatchesTheTest(t *testing.T) {
 	text := chapter(t, string(read(t, "docs/architecture.md")), "Layout")
 	entries, err := os.ReadDir(root)
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ grants:
 `
 
 // A grant is an account's: it is found by every name of the account, whoever has the address of before.
-func TestAGrantFollowsItsAccount(t *testing.T) {
+func TestGrantFollowsItsAccount(t *testing.T) {
 	t.Parallel()
 	o := start(t, accountGrants)
 	answer, err := o.ask("dan", "group:vault", 30*time.Minute)
@@ -43,7 +43,7 @@ func TestAGrantFollowsItsAccount(t *testing.T) {
 
 // Somebody who is invited goes by the address until the account is known. Then the workflow hands the grant over, and
 // ends.
-func TestAnInvitedPersonsGrantGoesOverToTheAccount(t *testing.T) {
+func TestGrantOfAnInvitedPersonGoesOverToTheAccount(t *testing.T) {
 	t.Parallel()
 	o := start(t, accountGrants)
 	answer, err := o.ask("bo", access.Directory, 30*time.Minute,

@@ -24,7 +24,7 @@ protected:
 
 // A grant begins, is seen to be given, ends by itself, and is read back before its workflow is over. Beside one read
 // for the question, its start and its end are one write and at most two reads each.
-func TestAGrantBeginsAndEnds(t *testing.T) {
+func TestGrantBeginsAndEnds(t *testing.T) {
 	t.Parallel()
 	for name, target := range map[string]access.Entitlement{"group": "group:vault",
 		"protected group": "group:site-admins", "role": access.OrgAdmin} {
@@ -67,7 +67,7 @@ func (o *testOrg) lent(name string, target access.Entitlement) int {
 }
 
 // What somebody gives by hand after a grant is over is foreign: it stays, and is told of at once.
-func TestWhatIsGivenByHandAfterAGrantIsToldOf(t *testing.T) {
+func TestGrantReportsWhatIsGivenByHandAfterIt(t *testing.T) {
 	t.Parallel()
 	o := start(t, openGrants)
 	answer, err := o.ask("dan", "group:vault", 15*time.Second)
@@ -105,7 +105,7 @@ func TestGrantsWhilePaused(t *testing.T) {
 }
 
 // A grant whose workflow was terminated is found by the next verification and taken back.
-func TestALostGrantIsTakenBack(t *testing.T) {
+func TestGrantThatIsLostIsTakenBack(t *testing.T) {
 	t.Parallel()
 	o := start(t, openGrants)
 	answer, err := o.ask("dan", "group:site-admins", 20*time.Second)
@@ -121,7 +121,7 @@ func TestALostGrantIsTakenBack(t *testing.T) {
 }
 
 // The end of a grant never takes the last holder of a protected target; it is tried again, and succeeds once it may.
-func TestAFloorDelaysTheEnd(t *testing.T) {
+func TestGrantEndIsDelayedByAFloor(t *testing.T) {
 	t.Parallel()
 	o := start(t, `
 grants:
@@ -141,7 +141,7 @@ protected:
 }
 
 // Every name that a group may have is given and taken back on time, by a workflow whose ID is its own.
-func TestAGrantOfAGroupOfAnyName(t *testing.T) {
+func TestGrantOfAGroupOfAnyName(t *testing.T) {
 	t.Parallel()
 	names := []string{
 		"Büro-Admins", "管理者 🔥", `it's "quoted"/a\b: 100%`, "עברית a\u202eb", "ends with a space ",

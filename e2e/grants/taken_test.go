@@ -13,7 +13,7 @@ import (
 
 // What somebody takes by hand from a running grant stays taken, whether a worker saw it or none was there; with
 // handTaken: restore it is given back. A short run leaves out the group that a worker sees.
-func TestWhatIsTakenByHandStaysTaken(t *testing.T) {
+func TestGrantTakenByHandStaysTaken(t *testing.T) {
 	t.Parallel()
 	for _, target := range []access.Entitlement{access.OrgAdmin, "group:vault"} {
 		for _, down := range []bool{false, true} {

@@ -25,9 +25,9 @@ func shop() cloud.OrgFile {
 // engineers gives the group to the engineers of the files.
 var engineers = []map[string]any{{"name": "engineers", "from": []string{"hr:engineers"}, "to": []string{"group:" + tools}}}
 
-// TestAnOrganizationWithoutSCIMFollowsAFile: who joins a group of the files gets what it gives, who leaves it or is
+// TestFileSourceFeedsAnOrganizationWithoutSCIM: who joins a group of the files gets what it gives, who leaves it or is
 // disabled loses it, and people are who they are whatever becomes of their address.
-func TestAnOrganizationWithoutSCIMFollowsAFile(t *testing.T) {
+func TestFileSourceFeedsAnOrganizationWithoutSCIM(t *testing.T) {
 	t.Parallel()
 	o := start(t, shop())
 	o.Groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p03"}
@@ -62,9 +62,9 @@ func TestAnOrganizationWithoutSCIMFollowsAFile(t *testing.T) {
 	o.until(func(s messages.OrgSyncState) bool { return s.Sources[0].Missing == 0 })
 }
 
-// TestNobodyGoesByABadFile: an export that broke off, one without people, and one that cannot be read take nothing from
-// anybody, while who joins is still given.
-func TestNobodyGoesByABadFile(t *testing.T) {
+// TestFileSourceThatIsBadRemovesNobody: an export that broke off, one without people, and one that cannot be read take
+// nothing from anybody, while who joins is still given.
+func TestFileSourceThatIsBadRemovesNobody(t *testing.T) {
 	t.Parallel()
 	o := start(t, shop())
 	o.Groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p03"}

@@ -43,9 +43,9 @@ func memberDN(n int) string { return fmt.Sprintf("CN=P%d,OU=Staff,DC=acme", n) }
 
 func guid(n int) string { return string(binary.BigEndian.AppendUint64(make([]byte, 8), uint64(n))) }
 
-// TestTheMemberAfterARangeJoins: a group grows beyond what Active Directory gives of it at once. Whoever is new in it
+// TestLDAPMemberAfterARangeJoins: a group grows beyond what Active Directory gives of it at once. Whoever is new in it
 // gets what it gives, and nobody else loses that.
-func TestTheMemberAfterARangeJoins(t *testing.T) {
+func TestLDAPMemberAfterARangeJoins(t *testing.T) {
 	t.Parallel()
 	file := cloud.OrgFile{People: []string{"boss"}, Admins: []string{"boss"}, Local: []cloud.OrgGroup{{Name: tools}}}
 	for n := range atOnce + 1 {

@@ -76,9 +76,9 @@ func TestGoneFromAllSources(t *testing.T) {
 	o.inDepartment(first, "Works")
 }
 
-// TestAnAddressChangesByConsent: a new address waits for somebody's word and keeps nothing else waiting; with it the
-// record has the address, and is the same account's still. What came up meanwhile is asked for next.
-func TestAnAddressChangesByConsent(t *testing.T) {
+// TestRecordAddressChangesByConsent: a new address waits for somebody's word and keeps nothing else waiting; with it
+// the record has the address, and is the same account's still. What came up meanwhile is asked for next.
+func TestRecordAddressChangesByConsent(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
 	o.Groups["engineers"] = []string{"e-p00"}
@@ -122,10 +122,10 @@ func TestAnAddressChangesByConsent(t *testing.T) {
 	require.Equal(t, []string{after.Name}, o.members(tools))
 }
 
-// TestAReturnerWithOtherGroups: whoever comes back to another department has its groups, not those of before, and can
+// TestReturnerWithOtherGroups: whoever comes back to another department has its groups, not those of before, and can
 // use its app, though Atlassian opens nothing to people who are reactivated. It is told of those whose groups are not
 // Castellan's: they can use nothing.
-func TestAReturnerWithOtherGroups(t *testing.T) {
+func TestReturnerWithOtherGroups(t *testing.T) {
 	t.Parallel()
 	const jira, confluence = "jira-users-acme", "confluence-users-acme"
 	o := start(t, crew())
@@ -155,9 +155,9 @@ func TestAReturnerWithOtherGroups(t *testing.T) {
 	require.True(t, o.personAt(byHand, activated).Stuck)
 }
 
-// TestAReturnerHasTheSameRecord: somebody who was disabled and comes back has the record and the account of before, and
+// TestReturnerHasTheSameRecord: somebody who was disabled and comes back has the record and the account of before, and
 // the groups that the source says now.
-func TestAReturnerHasTheSameRecord(t *testing.T) {
+func TestReturnerHasTheSameRecord(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
 	o.Groups["engineers"] = []string{"e-p00", "e-p01"}

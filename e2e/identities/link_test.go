@@ -63,9 +63,9 @@ func (o *testOrg) recordsOf(names ...string) (records []string) {
 	return records
 }
 
-// TestBatchesOfLinks: while the first plan of a provision waits, ops link a few people by the commands, then the rest;
+// TestLinkBatches: while the first plan of a provision waits, ops link a few people by the commands, then the rest;
 // the gap reaches zero, and all that people had is as it was.
-func TestBatchesOfLinks(t *testing.T) {
+func TestLinkBatches(t *testing.T) {
 	t.Parallel()
 	file := shop()
 	file.Invited = append(file.Invited, "p00", "p01", "p02", "p03")
@@ -119,8 +119,8 @@ func TestBatchesOfLinks(t *testing.T) {
 	require.Contains(t, out, address("p03"))
 }
 
-// TestABatchStopsAtASurprise: somebody takes a group away between preview and link; nobody further is linked.
-func TestABatchStopsAtASurprise(t *testing.T) {
+// TestLinkBatchStopsAtASurprise: somebody takes a group away between preview and link; nobody further is linked.
+func TestLinkBatchStopsAtASurprise(t *testing.T) {
 	t.Parallel()
 	file := shop()
 	file.Invited, file.Local = append(file.Invited, "p00", "p01"), append(file.Local, cloud.OrgGroup{Name: "crew"})

@@ -11,9 +11,9 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// TestPeopleOfFilesGetRecords: the first plan waits for consent; then who logged in before is linked to that very
-// account, who is hired gets a record and an account, and who leaves is deactivated.
-func TestPeopleOfFilesGetRecords(t *testing.T) {
+// TestProvisionGivesPeopleOfFilesRecords: the first plan waits for consent; then who logged in before is linked to that
+// very account, who is hired gets a record and an account, and who leaves is deactivated.
+func TestProvisionGivesPeopleOfFilesRecords(t *testing.T) {
 	t.Parallel()
 	file := shop()
 	file.Invited = append(file.Invited, "p00", "p01", "p02")

@@ -11,9 +11,9 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-// TestADirectoryThatRefusesStopsOnlyItsProvision: with a lapsed subscription, or an expired key, the provision says
+// TestProvisionStopsAloneWhenItsDirectoryRefuses: with a lapsed subscription, or an expired key, the provision says
 // what to do, access goes on, and once the directory answers again so does the provision, by itself.
-func TestADirectoryThatRefusesStopsOnlyItsProvision(t *testing.T) {
+func TestProvisionStopsAloneWhenItsDirectoryRefuses(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
 	o.provisioned(nil)
@@ -59,9 +59,9 @@ func has(names []string, name string) error {
 	return errors.New(name + " is missing")
 }
 
-// TestRenewalLosesNoProvision: what was approved and what changed while a directory refuses is written after it answers
-// again, though the organization's history was renewed meanwhile; and nobody is asked again.
-func TestRenewalLosesNoProvision(t *testing.T) {
+// TestProvisionSurvivesARenewal: what was approved and what changed while a directory refuses is written after it
+// answers again, though the organization's history was renewed meanwhile; and nobody is asked again.
+func TestProvisionSurvivesARenewal(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
 	_, err := o.Apply(t.Context(), org, o.policy(engineers, map[string]any{"provision": o.provision()}))

@@ -94,9 +94,9 @@ func TestImportsPointUpTheTable(t *testing.T) {
 	}
 }
 
-// TestTheTableAgreesWithItself: whoever may be imported stands in the table, and the table has no cycle, so that "up"
-// means something. The simulator is no product code's to import.
-func TestTheTableAgreesWithItself(t *testing.T) {
+// TestLayoutTableAgreesWithItself: whoever may be imported stands in the table, and the table has no cycle, so that
+// "up" means something. The simulator is no product code's to import.
+func TestLayoutTableAgreesWithItself(t *testing.T) {
 	placed := make(map[string]bool)
 	for len(placed) < len(mayImport) {
 		before := len(placed)

@@ -210,7 +210,7 @@ func (o *testOrg) with(variable string, args ...string) (string, error) {
 }
 
 // evidence fetches a review's pack and checks it.
-func (o *testOrg) evidence(review string) ([]byte, evidence.Checked) {
+func (o *testOrg) evidence(review string) ([]byte, evidence.VerifiedPack) {
 	o.t.Helper()
 	var pack bytes.Buffer
 	in := messages.ReportInput{Org: org, Kind: messages.ReportEvidence, ID: review}

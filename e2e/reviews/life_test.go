@@ -34,9 +34,9 @@ reviews:
     codes: true
 `
 
-// TestAReviewFromOutside is one campaign as everybody sees it: ops start it, managers decide on their page and by
+// TestReviewFromOutside is one campaign as everybody sees it: ops start it, managers decide on their page and by
 // commands, what was decided is carried out and read back, and the evidence is checked offline.
-func TestAReviewFromOutside(t *testing.T) {
+func TestReviewFromOutside(t *testing.T) {
 	t.Parallel()
 	o := start(t, staff, partners)
 	schedule, err := o.CLI(t.Context(), "schedule", "describe", "--schedule-id", "access-review:acme:partners",
@@ -87,8 +87,8 @@ func TestAReviewFromOutside(t *testing.T) {
 		"nor do links")
 }
 
-// TestRemovalsFromOutside sees removals through: by the plain Temporal CLI, by the page, by an import.
-func TestRemovalsFromOutside(t *testing.T) {
+// TestReviewRemovalsFromOutside sees removals through: by the plain Temporal CLI, by the page, by an import.
+func TestReviewRemovalsFromOutside(t *testing.T) {
 	t.Parallel()
 	o := start(t, staff, strings.Replace(partners, "reviewers: [carol@acme.example, dan@acme.example]",
 		"reviewers: [carol@acme.example], fallback: [dan@acme.example]", 1))
@@ -164,8 +164,8 @@ func TestRemovalsFromOutside(t *testing.T) {
 	require.Contains(t, out, "review-decided", "the ledger says what the review decided: %s", out)
 }
 
-// TestLinksThatOpenNothing shows that whatever is wrong with a link, the answer is the same.
-func TestLinksThatOpenNothing(t *testing.T) {
+// TestReviewLinksThatOpenNothing shows that whatever is wrong with a link, the answer is the same.
+func TestReviewLinksThatOpenNothing(t *testing.T) {
 	t.Parallel()
 	o := start(t, staff, partners+`
   - name: other

@@ -135,9 +135,9 @@ func atOnce(t *testing.T, given map[string][]int, do func(who string, items []in
 	return time.Since(begun)
 }
 
-// TestFiftyReviewersAtOnce has fifty reviewers decide at the same time, each item by an update of its own: a run takes
-// ten updates at once and 2,000 in all. No decision is lost, and none doubled.
-func TestFiftyReviewersAtOnce(t *testing.T) {
+// TestReviewWithFiftyReviewersAtOnce has fifty reviewers decide at the same time, each item by an update of its own: a
+// run takes ten updates at once and 2,000 in all. No decision is lost, and none doubled.
+func TestReviewWithFiftyReviewersAtOnce(t *testing.T) {
 	t.Parallel()
 	const people, managers = 100, 50
 	o := start(t, crowd(people, managers), crowded)
@@ -222,8 +222,8 @@ func (o *testOrg) measured(review string) (runs int, events, bytes, activities i
 	return runs, events, bytes, activities
 }
 
-// TestDecisionsSurviveAKilledWorker kills the worker, more than once, while decisions stream in.
-func TestDecisionsSurviveAKilledWorker(t *testing.T) {
+// TestReviewDecisionsSurviveAKilledWorker kills the worker, more than once, while decisions stream in.
+func TestReviewDecisionsSurviveAKilledWorker(t *testing.T) {
 	t.Parallel()
 	const people, managers = 60, 12
 	o := start(t, crowd(people, managers), crowded)
@@ -268,8 +268,8 @@ func TestDecisionsSurviveAKilledWorker(t *testing.T) {
 	require.Equal(t, 2*people, checked.Counts.Items)
 }
 
-// TestALargeReview measures a campaign of the size that CASTELLAN_REVIEW says: items and reviewers, as 10000x300.
-func TestALargeReview(t *testing.T) {
+// TestReviewOfManyItems measures a campaign of the size that CASTELLAN_REVIEW says: items and reviewers, as 10000x300.
+func TestReviewOfManyItems(t *testing.T) {
 	var items, managers int
 	if n, _ := fmt.Sscanf(os.Getenv("CASTELLAN_REVIEW"), "%dx%d", &items, &managers); n != 2 {
 		t.Skip("skipped: CASTELLAN_REVIEW does not say how large a review to measure (10000x300)")

@@ -22,10 +22,10 @@ reviews:
     deny: 15s
 `
 
-// TestAReviewerIsRenamed: a reviewer whose address is changed, and given to somebody else, while a review runs, goes
+// TestReviewerIsRenamed: a reviewer whose address is changed, and given to somebody else, while a review runs, goes
 // on; the other decides nothing. What is denied for a while then comes back by itself, long before the next
 // verification.
-func TestAReviewerIsRenamed(t *testing.T) {
+func TestReviewerIsRenamed(t *testing.T) {
 	t.Parallel()
 	o := start(t, staff, shortDenial)
 	id := o.review("builders")

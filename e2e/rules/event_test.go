@@ -12,9 +12,9 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// TestAnEventMakesARuleActThroughCrashes kills the worker between the two looks, and again between a write and its
+// TestRuleActsOnAnEventThroughCrashes kills the worker between the two looks, and again between a write and its
 // answer.
-func TestAnEventMakesARuleActThroughCrashes(t *testing.T) {
+func TestRuleActsOnAnEventThroughCrashes(t *testing.T) {
 	t.Parallel()
 	o := start(t, company)
 	o.settled("guard: {adopt: auto, rules: auto, settle: 5s}\n" +
@@ -61,8 +61,8 @@ func TestAnEventMakesARuleActThroughCrashes(t *testing.T) {
 	require.Contains(t, o.starter("verify-ledger", org), "is whole")
 }
 
-// TestWhatARunChangesIsLookedAtAtOnce: verifications are a day apart, and no event comes of Castellan's own writes.
-func TestWhatARunChangesIsLookedAtAtOnce(t *testing.T) {
+// TestRulesLookAtOnceAtWhatARunChanges: verifications are a day apart, and no event comes of Castellan's own writes.
+func TestRulesLookAtOnceAtWhatARunChanges(t *testing.T) {
 	t.Parallel()
 	o := start(t, company)
 	o.settled("guard: {adopt: auto, rules: auto, settle: 1s, run: {share: 100%}, target: {share: 100%}}\n" + rulesOf(

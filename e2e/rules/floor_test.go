@@ -10,7 +10,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func TestNoRuleTakesTheLastAdmin(t *testing.T) {
+func TestRulesLeaveTheLastAdmin(t *testing.T) {
 	t.Parallel()
 	o := start(t, company)
 	state := o.settled(consenting +

@@ -73,7 +73,7 @@ func crowdedPolicy(o *testOrg) string {
 	return b.String()
 }
 
-func TestALargePolicyFits(t *testing.T) {
+func TestLargePolicyFits(t *testing.T) {
 	t.Parallel()
 	o := start(t, crowded())
 	text := crowdedPolicy(o)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBadRulesAreRefusedAndThePolicyInForceStays(t *testing.T) {
+func TestRulesThatAreBadAreRefused(t *testing.T) {
 	t.Parallel()
 	o := start(t, company)
 	policy := o.settled(consenting +

@@ -25,7 +25,7 @@ func outside(mode string) string {
 	return `{name: outside, owner: ana@example.com, when: external, deny: ["group:internal-wiki", "group:partner-wiki"], ` + mode + `}`
 }
 
-func TestARuleIsShownThenEnforced(t *testing.T) {
+func TestRuleIsShownThenEnforced(t *testing.T) {
 	t.Parallel()
 	o := start(t, company)
 

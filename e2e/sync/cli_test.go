@@ -77,7 +77,7 @@ func (o *testOrg) refused(name string, nth int) string {
 	return why
 }
 
-func TestByHandWithTheTemporalCLI(t *testing.T) {
+func TestTemporalCLIByHand(t *testing.T) {
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 	o.startByHand(workflowID, shopPolicy().object(o))
@@ -150,7 +150,7 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 	o.eventually(func() error { return inStep(t, o.state(), shop, nil) })
 }
 
-func TestWrongStarts(t *testing.T) {
+func TestOrgSyncWrongStarts(t *testing.T) {
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 

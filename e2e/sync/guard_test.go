@@ -36,7 +36,7 @@ func confluenceOnly() (keys []string) {
 
 func removals(stats cloud.Stats) int { return stats.Operations["memberships.remove"] }
 
-func TestAnEmptiedSourceIsHeld(t *testing.T) {
+func TestGuardHoldsAnEmptiedSource(t *testing.T) {
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())

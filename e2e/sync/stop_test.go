@@ -172,7 +172,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // A worker whose ledger a newer one has brought up to date stops, and says so.
-func TestOldWorkerMakesWayForANewerOne(t *testing.T) {
+func TestOldWorkerYieldsToANewerOne(t *testing.T) {
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())

@@ -53,7 +53,7 @@ func (o *testOrg) exec(statement string) {
 	require.NoError(o.t, pool.Close())
 }
 
-func TestALedgerAndANamespaceBelongTogether(t *testing.T) {
+func TestLedgerAndNamespaceBelongTogether(t *testing.T) {
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())
@@ -85,7 +85,7 @@ func TestALedgerAndANamespaceBelongTogether(t *testing.T) {
 	require.Contains(t, o.starter("verify-ledger", org), "is whole")
 }
 
-func TestAnOrganizationsKeyAndIDAreItsOwn(t *testing.T) {
+func TestOrganizationKeyAndIDAreItsOwn(t *testing.T) {
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())
@@ -107,7 +107,7 @@ func TestAnOrganizationsKeyAndIDAreItsOwn(t *testing.T) {
 
 // A run that is reset in Temporal does nothing: it would write while the organization is paused, beside whatever its
 // loop has started since.
-func TestAResetRunWritesNothing(t *testing.T) {
+func TestRunThatWasResetWritesNothing(t *testing.T) {
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())

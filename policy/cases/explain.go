@@ -35,7 +35,9 @@ func (j *outcome) about(t int) string {
 		}
 	}
 	among := func(all []access.Entitlement) bool {
-		return slices.ContainsFunc(all, func(e access.Entitlement) bool { return slices.Contains(j.bound.All(e), t) })
+		return slices.ContainsFunc(all, func(e access.Entitlement) bool {
+			return slices.Contains(j.bound.AllTargets(e), t)
+		})
 	}
 	for _, a := range j.resolution.Rules {
 		give, deny := j.rule(a.Name).Targets()

@@ -125,7 +125,7 @@ func (j *outcome) expectEach(all []access.Entitlement, what string, so func(t in
 
 // expect finds the targets behind an entitlement and checks each.
 func (j *outcome) expect(e access.Entitlement, what string, so func(t int) bool) []int {
-	found := j.bound.All(e)
+	found := j.bound.AllTargets(e)
 	if len(found) == 0 {
 		j.fail("expected %s %s; %s", e, what, j.unmanaged(e))
 	}

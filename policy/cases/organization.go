@@ -51,7 +51,7 @@ func newOrganization(p *policy.Policy, c *Table) *organization {
 	var filled []string // targets that a mapping names with a star
 	for _, name := range names {
 		if _, synced := o.group(name, false); synced {
-			for _, e := range o.empty.Gives(name) {
+			for _, e := range o.empty.TargetsGivenBy(name) {
 				filled = append(filled, e.Group())
 			}
 		}
@@ -121,7 +121,7 @@ func (o *organization) group(name string, local bool) (id string, synced bool) {
 func (o *organization) source(name, folded string) bool {
 	is, known := o.sources[folded]
 	if !known {
-		is = o.empty.Takes(name)
+		is = o.empty.UsesSourceGroup(name)
 		o.sources[folded] = is
 	}
 	return is

@@ -145,7 +145,7 @@ func (j *judge) checkReasonAndTicket() error {
 		if entry.Reason && strings.TrimSpace(j.request.Reason) == "" {
 			return j.refuse(RefusedReason, "entry %s requires a reason; give one", entry.Name)
 		}
-		if !entry.TakesTicket(j.request.Ticket) {
+		if !entry.AcceptsTicket(j.request.Ticket) {
 			return j.refuse(RefusedTicket, "the ticket %q does not match; entry %s requires one like %s",
 				strictyaml.Shown(j.request.Ticket), entry.Name, entry.Ticket)
 		}

@@ -146,25 +146,25 @@ grants:
 	oneKnown := func(target access.Entitlement, edits ...func(*terms.Request)) terms.Request {
 		return known(one(target, edits...))
 	}
-	_, err := terms.Judge(named(p).Within(b), oneKnown("group:jira-users-acme"))
+	_, err := terms.Judge(named(p).BoundTo(b), oneKnown("group:jira-users-acme"))
 	require.Equal(t, terms.RefusedNotEligible, refusal(t, err).Rule)
 	for _, target := range []access.Entitlement{"group:JIRA-users-acme", "default:jira/acme/user"} {
-		got, err := terms.Judge(named(p).Within(b), oneKnown(target, lead))
+		got, err := terms.Judge(named(p).BoundTo(b), oneKnown(target, lead))
 		require.NoError(t, err, target)
 		require.Equal(t, []string{"loose", "strict"}, got.Entries, target)
 		require.Equal(t, access.GrantWaiting, got.State, target)
-		require.Equal(t, policy.LostHold, p.Within(b).LostMode(target), target)
+		require.Equal(t, policy.LostHold, p.BoundTo(b).LostMode(target), target)
 	}
-	got, err := terms.Judge(named(p).Within(b), oneKnown("group:web-Members"))
+	got, err := terms.Judge(named(p).BoundTo(b), oneKnown("group:web-Members"))
 	require.NoError(t, err)
 	require.Equal(t, []string{"loose"}, got.Entries, "what is another group is none of its business")
-	_, err = terms.Judge(named(p).Within(b), oneKnown("group:jira-users-extra", lead))
+	_, err = terms.Judge(named(p).BoundTo(b), oneKnown("group:jira-users-extra", lead))
 	require.Equal(t, terms.RefusedNotGrantable, refusal(t, err).Rule, "a name is granted only where it is written")
 	for name, same := range map[access.Entitlement]bool{
 		"default:jira-software/acme/user": true, "group:JIRA-users-acme": true, "default:jira/acme/user": true,
 		"group:web-members": false,
 	} {
-		require.Equal(t, same, p.Within(b).SameTarget("default:jira/acme/user", name), name)
+		require.Equal(t, same, p.BoundTo(b).SameTarget("default:jira/acme/user", name), name)
 	}
 }
 

@@ -183,7 +183,7 @@ func (j *judge) checkCooldown() error {
 	j.grant.Rest = access.Duration(rest.span)
 	end := j.start.Add(j.grant.Duration.Std())
 	for _, g := range j.request.Earlier {
-		if g.WithinRest(j.start, end, rest.span.Std()) {
+		if g.WithinCooldown(j.start, end, rest.span.Std()) {
 			return j.refuse(RefusedCooldown, "there must be %s, and grant %s runs until %s; ask for a start at or after %s",
 				rest, g.ID, instant(g.Until), instant(secondAfter(g.Until.Add(rest.span.Std()))))
 		}

@@ -105,7 +105,7 @@ func (d *Backend) Sheet(ctx context.Context, link links.Link, q reviewpage.Query
 		}
 		sheet.Review.Owner = label(owner)
 	}
-	mine := func(s access.Said) bool { return s.By == who.ID || accounts[s.By] == who.ID }
+	mine := func(s access.ItemDecision) bool { return s.By == who.ID || accounts[s.By] == who.ID }
 	for _, i := range items {
 		sheet.Items = append(sheet.Items, newRow(i, r.Stage, mine))
 	}
@@ -113,7 +113,7 @@ func (d *Backend) Sheet(ctx context.Context, link links.Link, q reviewpage.Query
 	return sheet, err
 }
 
-func newRow(i access.Item, stage int, mine func(access.Said) bool) reviewpage.Row {
+func newRow(i access.Item, stage int, mine func(access.ItemDecision) bool) reviewpage.Row {
 	row := reviewpage.Row{Item: i}
 	for _, s := range i.Said {
 		if s.Stage == stage && mine(s) {

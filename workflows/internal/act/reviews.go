@@ -11,8 +11,8 @@ import (
 	"github.com/castellan-io/castellan/messages"
 )
 
-func ReviewBegin(ctx workflow.Context, in reviews.ReviewBeginInput) (reviews.ReviewBegun, error) {
-	return call[reviews.ReviewBegun](ctx, lookup, in.Org, "see what the policy says of "+in.Campaign,
+func ReviewBegin(ctx workflow.Context, in reviews.ReviewBeginInput) (reviews.ReviewBeginResult, error) {
+	return call[reviews.ReviewBeginResult](ctx, lookup, in.Org, "see what the policy says of "+in.Campaign,
 		activity.Reviews.ReviewBegin, in)
 }
 
@@ -21,17 +21,17 @@ func ReviewSweep(ctx workflow.Context, in reviews.ReviewSweepInput, people int) 
 		fmt.Sprintf("take the items of people from no. %d on", people+1), activity.Reviews.ReviewSweep, in)
 }
 
-func ReviewRank(ctx workflow.Context, in reviews.ReviewInput) (reviews.ReviewTaken, error) {
-	return call[reviews.ReviewTaken](ctx, record, in.Org, "compare with peers, recommend, order by risk",
+func ReviewRank(ctx workflow.Context, in reviews.ReviewInput) (reviews.ReviewRankResult, error) {
+	return call[reviews.ReviewRankResult](ctx, record, in.Org, "compare with peers, recommend, order by risk",
 		activity.Reviews.ReviewRank, in)
 }
 
-func ReviewStage(ctx workflow.Context, in reviews.ReviewStageInput) (reviews.ReviewStageBegun, error) {
-	return call[reviews.ReviewStageBegun](ctx, pagedRead, in.Org, fmt.Sprintf("give out the items of stage %d", in.Stage),
+func ReviewStage(ctx workflow.Context, in reviews.ReviewStageInput) (reviews.ReviewStageResult, error) {
+	return call[reviews.ReviewStageResult](ctx, pagedRead, in.Org, fmt.Sprintf("give out the items of stage %d", in.Stage),
 		activity.Reviews.ReviewStage, in)
 }
 
-func ReviewAttend(ctx workflow.Context, in reviews.ReviewAttendInput) (reviews.ReviewAttended, error) {
+func ReviewAttend(ctx workflow.Context, in reviews.ReviewAttendInput) (reviews.ReviewAttendResult, error) {
 	what := "check whether the reviewers are still active"
 	switch {
 	case in.Escalate:
@@ -39,7 +39,7 @@ func ReviewAttend(ctx workflow.Context, in reviews.ReviewAttendInput) (reviews.R
 	case in.Fallback:
 		what = "ask the fallback reviewers about undecided items"
 	}
-	return call[reviews.ReviewAttended](ctx, pagedRead, in.Org, what, activity.Reviews.ReviewAttend, in)
+	return call[reviews.ReviewAttendResult](ctx, pagedRead, in.Org, what, activity.Reviews.ReviewAttend, in)
 }
 
 func ReviewProgress(ctx workflow.Context, in reviews.ReviewInput) (messages.ReviewProgress, error) {
@@ -52,8 +52,8 @@ func ReviewSay(ctx workflow.Context, in reviews.ReviewSayInput) ([]reviews.Revie
 		fmt.Sprintf("record what reviewers said (%d)", len(in.Words)), activity.Reviews.ReviewSay, in)
 }
 
-func ReviewTell(ctx workflow.Context, in reviews.ReviewTellInput) (reviews.ReviewTold, error) {
-	return call[reviews.ReviewTold](ctx, noticeBatch, in.Org, "tell people: "+in.Kind, activity.Reviews.ReviewTell, in)
+func ReviewTell(ctx workflow.Context, in reviews.ReviewTellInput) (reviews.ReviewTellResult, error) {
+	return call[reviews.ReviewTellResult](ctx, noticeBatch, in.Org, "tell people: "+in.Kind, activity.Reviews.ReviewTell, in)
 }
 
 func ReviewMark(ctx workflow.Context, in reviews.ReviewMarkInput) (access.Review, error) {
@@ -65,13 +65,13 @@ func ReviewRevoke(ctx workflow.Context, in reviews.ReviewRevokeInput) (int, erro
 	return call[int](ctx, statement, in.Org, "revoke links, as "+in.By+" says", activity.Reviews.ReviewRevoke, in)
 }
 
-func ReviewClose(ctx workflow.Context, in reviews.ReviewCloseInput) (reviews.ReviewClosed, error) {
-	return call[reviews.ReviewClosed](ctx, remediation, in.Org,
+func ReviewClose(ctx workflow.Context, in reviews.ReviewCloseInput) (reviews.ReviewCloseResult, error) {
+	return call[reviews.ReviewCloseResult](ctx, remediation, in.Org,
 		"end deciding: what silence means, what is kept, what is to be removed", activity.Reviews.ReviewClose, in)
 }
 
-func ReviewCarry(ctx workflow.Context, in reviews.ReviewCarryInput) (reviews.ReviewCarried, error) {
-	return call[reviews.ReviewCarried](ctx, remediation, in.Org, "see how far removals are, read them back",
+func ReviewCarry(ctx workflow.Context, in reviews.ReviewCarryInput) (reviews.ReviewCarryResult, error) {
+	return call[reviews.ReviewCarryResult](ctx, remediation, in.Org, "see how far removals are, read them back",
 		activity.Reviews.ReviewCarry, in)
 }
 
