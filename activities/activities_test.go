@@ -31,7 +31,7 @@ func (r *registered) RegisterActivityWithOptions(room any, _ activity.RegisterOp
 // they are in.
 func TestRegisterKeepsTheNamesInHistories(t *testing.T) {
 	const names = `AcceptSource Admit Answer Apply Attend Attended BurnCodes CheckDecider CheckWave CloseEnded
-		Confirm Decide DecideGrant DecideRecords EndLinks Examine ExpireGrant Explain ExtendGrant
+		Confirm Decide DecideConflict DecideGrant DecideRecords EndLinks Examine ExpireGrant Explain ExtendGrant
 		FindIdentities FindRun Finish Govern GovernBegin GovernEnd HandOver Judge JudgeLinks JudgeRecords
 		KeepSchedules Next NextWave Outline PickLinks PlanUndo PreviewLinks ReadGrants ReadRecords RequestGrant
 		ResendCode ReviewAttend ReviewBegin ReviewCarry ReviewClose ReviewEnd ReviewMark ReviewProgress

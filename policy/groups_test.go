@@ -149,7 +149,7 @@ func TestGroupsToComeAreFilledInPlansThatAreShown(t *testing.T) {
 	o := outlineOfCorp()
 	p := parse(t, "version: 1\norganization: {name: acme, id: a1, key: 'env:A'}\n"+groupSources+
 		"groups: [{name: g, from: ['corp:eng-web'], create: true}]\nignore: ['*']")
-	b, _ := policy.BindComing(p, o, policy.Last{})
+	b, _ := policy.BindWithPlannedGroups(p, o, policy.Last{})
 	require.Equal(t, []string{"group:eng-web"}, gives(b, corp("1")))
 	require.True(t, b.Targets[0].Coming)
 	id, name, is := b.Following("Eng-Web")

@@ -46,9 +46,11 @@ func (o *testOrg) policy(mappings []map[string]any, more map[string]any) string 
 		"version":      1,
 		"organization": map[string]any{"name": org, "id": o.Simulator.OrgID, "key": "env:" + stack.KeyVariable},
 		"sources":      []any{o.Source()},
-		"mappings":     mappings,
 		"guard":        map[string]any{"settle": "0s"},
 		"sync":         map[string]any{"feed": "5s", "every": "1h", "inFlight": 8},
+	}
+	if len(mappings) > 0 {
+		object["mappings"] = mappings
 	}
 	maps.Copy(object, more)
 	text, err := json.MarshalIndent(object, "", "  ")
