@@ -151,6 +151,7 @@ func TestByHandWithTheTemporalCLI(t *testing.T) {
 }
 
 func TestWrongStarts(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 

@@ -86,6 +86,7 @@ func TestALedgerAndANamespaceBelongTogether(t *testing.T) {
 }
 
 func TestAnOrganizationsKeyAndIDAreItsOwn(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())
