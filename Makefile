@@ -56,8 +56,7 @@ LARGE = $(shell grep -rl --include='*_test.go' 'testing\.Short()' --exclude-dir=
 test-large: bin/gotestsum ## Run the slow tests beside the code
 	@scripts/test large -vet=off -timeout 15m -run "^($$(grep -ho '^func Test[A-Za-z0-9_]*' $(LARGE) | cut -c6- | paste -sd '|'))$$" $(sort $(dir $(LARGE)))
 
-# The slowest packages begin first. With -short, a third of the ways in which Atlassian can fail is tried; test-shipped
-# tries all of them.
+# Those that take longest begin first. With -short, long tests (suite.Long) are left to test-shipped.
 E2E = ./e2e/sync ./e2e/grants ./e2e/identities ./e2e/reviews ./e2e/rules $$(go list ./e2e/... | grep -Ev "/e2e/(contract|sources)")
 test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests
 	@go run ./e2e/server scripts/test e2e -vet=off -short -count=1 -p 3 -timeout 30m -skip '^TestCampaign' $(E2E)

@@ -134,6 +134,9 @@ func TestVerifyReadsTheLongestLine(t *testing.T) {
 // Whatever stands in a ledger, the pack can be made, and agrees with itself: what is too long is cut, and its hash says
 // which it was.
 func TestWriterShortensLongTexts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("packs of many megabytes: make test-large")
+	}
 	long := strings.Repeat("ж", 90_000) // 180,000 bytes
 	for name, of := range map[string]func(m *sampleParts){
 		"a comment": func(m *sampleParts) { sayOften(m, 1, long) },

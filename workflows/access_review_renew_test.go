@@ -200,6 +200,9 @@ func TestAccessReviewMoreUpdatesThanAHistoryTakes(t *testing.T) {
 
 // Where something else than words keeps a history from its end, it takes no more updates than it can.
 func TestAccessReviewFullHistoryTakesNoUpdates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("2,100 updates: make test-large")
+	}
 	c := newReviewTest(t)
 	c.takes["ReviewSay"] = func() time.Duration { return 10 * time.Millisecond }
 	c.hangBetween("ReviewTell", day, day+time.Minute)

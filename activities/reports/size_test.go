@@ -55,6 +55,9 @@ func TestAnswerPlanIsPagedByItsSize(t *testing.T) {
 // What a person holds comes in pages, and whole.
 func TestAnswerWhyIsPagedByItsSize(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("megabytes of reasons; the plan's pages are tried: make test-large")
+	}
 	o := activitytest.NewInStep(t)
 	var holdings []access.Holding
 	for i := range 100 {

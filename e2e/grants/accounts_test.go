@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -19,6 +20,7 @@ grants:
 
 // A grant is an account's: it is found by every name of the account, whoever has the address of before.
 func TestGrantFollowsItsAccount(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, accountGrants)
 	answer, err := o.ask("dan", "group:vault", 30*time.Minute)
@@ -44,6 +46,7 @@ func TestGrantFollowsItsAccount(t *testing.T) {
 // Somebody who is invited goes by the address until the account is known. Then the workflow hands the grant over, and
 // ends.
 func TestGrantOfAnInvitedPersonGoesOverToTheAccount(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, accountGrants)
 	answer, err := o.ask("bo", access.Directory, 30*time.Minute,

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -26,11 +27,11 @@ protected:
 // for the question, its start and its end are one write and at most two reads each.
 func TestGrantBeginsAndEnds(t *testing.T) {
 	t.Parallel()
+	o := start(t, openGrants, "--lag", "500ms", "--role-lag", "3s")
 	for name, target := range map[string]access.Entitlement{"group": "group:vault",
 		"protected group": "group:site-admins", "role": access.OrgAdmin} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := start(t, openGrants, "--lag", "500ms", "--role-lag", "3s")
+			o := &testOrg{Stack: o.Stack, t: t}
 			reads := 0
 			for range 3 { // steps that a busy machine starves are done twice, with more reads, or come too late
 				if reads = o.lent("dan", target); reads <= 5 {
@@ -68,6 +69,7 @@ func (o *testOrg) lent(name string, target access.Entitlement) int {
 
 // What somebody gives by hand after a grant is over is foreign: it stays, and is told of at once.
 func TestGrantReportsWhatIsGivenByHandAfterIt(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, openGrants)
 	answer, err := o.ask("dan", "group:vault", 15*time.Second)
@@ -83,6 +85,7 @@ func TestGrantReportsWhatIsGivenByHandAfterIt(t *testing.T) {
 
 // While an organization is paused, grants begin and end all the same.
 func TestGrantsWhilePaused(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, openGrants)
 	running, err := o.ask("dan", "group:vault", 20*time.Second)
@@ -106,6 +109,7 @@ func TestGrantsWhilePaused(t *testing.T) {
 
 // A grant whose workflow was terminated is found by the next verification and taken back.
 func TestGrantThatIsLostIsTakenBack(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, openGrants)
 	answer, err := o.ask("dan", "group:site-admins", 20*time.Second)
@@ -122,6 +126,7 @@ func TestGrantThatIsLostIsTakenBack(t *testing.T) {
 
 // The end of a grant never takes the last holder of a protected target; it is tried again, and succeeds once it may.
 func TestGrantEndIsDelayedByAFloor(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, `
 grants:
@@ -142,6 +147,7 @@ protected:
 
 // Every name that a group may have is given and taken back on time, by a workflow whose ID is its own.
 func TestGrantOfAGroupOfAnyName(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	names := []string{
 		"Büro-Admins", "管理者 🔥", `it's "quoted"/a\b: 100%`, "עברית a\u202eb", "ends with a space ",

@@ -8,19 +8,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
 
 // What somebody takes by hand from a running grant stays taken, whether a worker saw it or none was there; with
-// handTaken: restore it is given back. A short run leaves out the group that a worker sees.
+// handTaken: restore it is given back. A short run tries the group, without a worker.
 func TestGrantTakenByHandStaysTaken(t *testing.T) {
 	t.Parallel()
 	for _, target := range []access.Entitlement{access.OrgAdmin, "group:vault"} {
 		for _, down := range []bool{false, true} {
-			if testing.Short() && !down && target != access.OrgAdmin {
-				continue
-			}
 			t.Run(string(target)+map[bool]string{true: " without a worker"}[down], func(t *testing.T) {
+				if !down || target == access.OrgAdmin {
+					suite.Long(t)
+				}
 				t.Parallel()
 				o := start(t, openGrants, "--lag", "500ms", "--role-lag", "3s")
 				answer, err := o.ask("dan", target, 50*time.Minute)
@@ -48,6 +49,7 @@ func TestGrantTakenByHandStaysTaken(t *testing.T) {
 		}
 	}
 	t.Run("restore", func(t *testing.T) {
+		suite.Long(t)
 		t.Parallel()
 		o := start(t, strings.Replace(openGrants, `["role:org-admin"], duration: {max: 1h}`,
 			`["role:org-admin"], duration: {max: 1h}, handTaken: restore`, 1), "--lag", "500ms", "--role-lag", "3s")

@@ -92,6 +92,7 @@ func TestFileSourceThatIsBadRemovesNobody(t *testing.T) {
 
 // TestAStaleSourceTakesNothing: what a source that has not been read for long gave is not taken, and a hold says why.
 func TestRemovalsWaitForASourceThatWasNeverRead(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, shop())
 	o.Groups["engineers"] = []string{"e-p00"}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -17,6 +18,7 @@ var recordForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$
 // TestIDsOfAccountsAndRecordsAreNeverSwapped: through linking, hiring, leaving and memberships, no call carries the id
 // of one where the other belongs, and both are shown for what they are.
 func TestIDsOfAccountsAndRecordsAreNeverSwapped(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	file := crew()
 	file.Invited = []string{"p00"}

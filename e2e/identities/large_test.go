@@ -46,6 +46,7 @@ func guid(n int) string { return string(binary.BigEndian.AppendUint64(make([]byt
 // TestLDAPMemberAfterARangeJoins: a group grows beyond what Active Directory gives of it at once. Whoever is new in it
 // gets what it gives, and nobody else loses that.
 func TestLDAPMemberAfterARangeJoins(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	file := cloud.OrgFile{People: []string{"boss"}, Admins: []string{"boss"}, Local: []cloud.OrgGroup{{Name: tools}}}
 	for n := range atOnce + 1 {

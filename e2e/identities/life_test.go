@@ -17,6 +17,7 @@ import (
 // TestRecordsOfExternalPeopleAreNotWritten: not by a full run, not when they change in the source, and not when they
 // leave; that is only said. Any write would unlink them.
 func TestRecordsOfExternalPeopleAreNotWritten(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	const paul = "paul@partner.example"
 	file := crew()
@@ -46,6 +47,7 @@ func TestRecordsOfExternalPeopleAreNotWritten(t *testing.T) {
 // TestGoneFromAllSources: somebody stays as long as one source has them, which then says what they are; the source
 // that comes first wins an attribute.
 func TestGoneFromAllSources(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, crew())
 	payroll := suite.NewFiles(t, "payroll", filepath.Join(o.Folder, "payroll"))
@@ -79,6 +81,7 @@ func TestGoneFromAllSources(t *testing.T) {
 // TestRecordAddressChangesByConsent: a new address waits for somebody's word and keeps nothing else waiting; with it
 // the record has the address, and is the same account's still. What came up meanwhile is asked for next.
 func TestRecordAddressChangesByConsent(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, crew())
 	o.Groups["engineers"] = []string{"e-p00"}
@@ -126,6 +129,7 @@ func TestRecordAddressChangesByConsent(t *testing.T) {
 // use its app, though Atlassian opens nothing to people who are reactivated. It is told of those whose groups are not
 // Castellan's: they can use nothing.
 func TestReturnerWithOtherGroups(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	const jira, confluence = "jira-users-acme", "confluence-users-acme"
 	o := start(t, crew())
@@ -158,6 +162,7 @@ func TestReturnerWithOtherGroups(t *testing.T) {
 // TestReturnerHasTheSameRecord: somebody who was disabled and comes back has the record and the account of before, and
 // the groups that the source says now.
 func TestReturnerHasTheSameRecord(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, crew())
 	o.Groups["engineers"] = []string{"e-p00", "e-p01"}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -121,6 +122,7 @@ func TestLinkBatches(t *testing.T) {
 
 // TestLinkBatchStopsAtASurprise: somebody takes a group away between preview and link; nobody further is linked.
 func TestLinkBatchStopsAtASurprise(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	file := shop()
 	file.Invited, file.Local = append(file.Invited, "p00", "p01"), append(file.Local, cloud.OrgGroup{Name: "crew"})

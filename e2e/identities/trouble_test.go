@@ -14,6 +14,7 @@ import (
 // TestProvisionStopsAloneWhenItsDirectoryRefuses: with a lapsed subscription, or an expired key, the provision says
 // what to do, access goes on, and once the directory answers again so does the provision, by itself.
 func TestProvisionStopsAloneWhenItsDirectoryRefuses(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, crew())
 	o.provisioned(nil)
@@ -62,6 +63,7 @@ func has(names []string, name string) error {
 // TestProvisionSurvivesARenewal: what was approved and what changed while a directory refuses is written after it
 // answers again, though the organization's history was renewed meanwhile; and nobody is asked again.
 func TestProvisionSurvivesARenewal(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, crew())
 	_, err := o.Apply(t.Context(), org, o.policy(engineers, map[string]any{"provision": o.provision()}))

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -300,11 +301,18 @@ func (s source) position(at token.Pos) string {
 	return s.path + ":" + strconv.Itoa(s.set.Position(at).Line)
 }
 
-// sources parses every Go file of the product's module.
+// sources returns every Go file of the product's module.
 func sources(t *testing.T) []source {
 	t.Helper()
-	var found []source
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	found, err := parsed()
+	require.NoError(t, err)
+	require.NotEmpty(t, found)
+	return found
+}
+
+// parsed parses them, once for all tests, which only read what it returns.
+var parsed = sync.OnceValues(func() (found []source, err error) {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -332,7 +340,5 @@ func sources(t *testing.T) []source {
 			filepath.Base(filepath.Dir(name)) == harness, set: set, tree: tree})
 		return nil
 	})
-	require.NoError(t, err)
-	require.NotEmpty(t, found)
-	return found
-}
+	return found, err
+})

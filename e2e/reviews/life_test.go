@@ -19,6 +19,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -37,6 +38,7 @@ reviews:
 // TestReviewFromOutside is one campaign as everybody sees it: ops start it, managers decide on their page and by
 // commands, what was decided is carried out and read back, and the evidence is checked offline.
 func TestReviewFromOutside(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, staff, partners)
 	schedule, err := o.CLI(t.Context(), "schedule", "describe", "--schedule-id", "access-review:acme:partners",
@@ -166,6 +168,7 @@ func TestReviewRemovalsFromOutside(t *testing.T) {
 
 // TestReviewLinksThatOpenNothing shows that whatever is wrong with a link, the answer is the same.
 func TestReviewLinksThatOpenNothing(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, staff, partners+`
   - name: other

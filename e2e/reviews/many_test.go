@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -138,6 +139,7 @@ func atOnce(t *testing.T, given map[string][]int, do func(who string, items []in
 // TestReviewWithFiftyReviewersAtOnce has fifty reviewers decide at the same time, each item by an update of its own: a
 // run takes ten updates at once and 2,000 in all. No decision is lost, and none doubled.
 func TestReviewWithFiftyReviewersAtOnce(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	const people, managers = 100, 50
 	o := start(t, crowd(people, managers), crowded)
@@ -225,7 +227,7 @@ func (o *testOrg) measured(review string) (runs int, events, bytes, activities i
 // TestReviewDecisionsSurviveAKilledWorker kills the worker, more than once, while decisions stream in.
 func TestReviewDecisionsSurviveAKilledWorker(t *testing.T) {
 	t.Parallel()
-	const people, managers = 60, 12
+	const people, managers = 40, 12
 	o := start(t, crowd(people, managers), crowded)
 	id := o.review("crowd")
 	given := o.given(id, managers)
@@ -233,7 +235,7 @@ func TestReviewDecisionsSurviveAKilledWorker(t *testing.T) {
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)
-		for _, after := range []int64{20, 50, 80} {
+		for _, after := range []int64{15, 35, 55} {
 			for said.Load() < after && o.t.Context().Err() == nil {
 				<-time.After(5 * time.Millisecond)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -26,6 +27,7 @@ reviews:
 // on; the other decides nothing. What is denied for a while then comes back by itself, long before the next
 // verification.
 func TestReviewerIsRenamed(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, staff, shortDenial)
 	id := o.review("builders")

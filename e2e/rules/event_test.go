@@ -8,6 +8,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -63,6 +64,7 @@ func TestRuleActsOnAnEventThroughCrashes(t *testing.T) {
 
 // TestRulesLookAtOnceAtWhatARunChanges: verifications are a day apart, and no event comes of Castellan's own writes.
 func TestRulesLookAtOnceAtWhatARunChanges(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, company)
 	o.settled("guard: {adopt: auto, rules: auto, settle: 1s, run: {share: 100%}, target: {share: 100%}}\n" + rulesOf(

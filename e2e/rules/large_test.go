@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -74,6 +75,7 @@ func crowdedPolicy(o *testOrg) string {
 }
 
 func TestLargePolicyFits(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, crowded())
 	text := crowdedPolicy(o)

@@ -6,9 +6,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/e2e/suite"
 )
 
 func TestRulesThatAreBadAreRefused(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, company)
 	policy := o.settled(consenting +

@@ -75,6 +75,17 @@ func run(m *testing.M, parallel int) (int, error) {
 	return m.Run(), nil
 }
 
+// Long leaves a test to make check, whose test-shipped runs all of them: under -short, with which make test runs, it is
+// skipped. Long is a test of one of many ways in which something may go, where make test tries another way from end to
+// end, and the rules of this one beside the code. What only shows with real processes that crash is never long. The
+// layout test sees to it that no package uses Long that test-shipped leaves out.
+func Long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long: runs in make check (make test-shipped)")
+	}
+}
+
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
 // Namespace returns the server with a namespace of the test's own.

@@ -151,6 +151,7 @@ func TestTemporalCLIByHand(t *testing.T) {
 }
 
 func TestOrgSyncWrongStarts(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 

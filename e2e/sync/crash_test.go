@@ -16,7 +16,7 @@ import (
 // many is how many changes are under way when something is killed, and killAfter how many are done by then. Calls are
 // so slow that the others take some seconds more.
 const (
-	many      = 150
+	many      = 100
 	killAfter = 20
 	slow      = "400ms"
 )

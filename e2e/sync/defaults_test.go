@@ -21,6 +21,7 @@ func finding(s messages.OrgSyncState, rule string) string {
 }
 
 func TestDefaultGroupMoves(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())
@@ -63,6 +64,7 @@ func TestDefaultGroupMoves(t *testing.T) {
 }
 
 func TestSyncedTargetIsRefused(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	_, err := o.Apply(t.Context(), org,
@@ -85,6 +87,7 @@ func TestSyncedTargetIsRefused(t *testing.T) {
 }
 
 func TestWhatIsNotMappedIsReported(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	p := shopPolicy()

@@ -108,6 +108,7 @@ func TestReadsThatLie(t *testing.T) {
 }
 
 func TestReadsOfOldCopies(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	old := cloud.Duration(time.Hour)
 	surviveFrom(t, emptyShop(), wideShop(), []atlassianFault{
@@ -118,6 +119,7 @@ func TestReadsOfOldCopies(t *testing.T) {
 }
 
 func TestReadsThatFail(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	survive(t, []atlassianFault{
 		{name: "a cursor repeats", faults: twice(onPeople(cloud.FaultRepeatedCursor, cloud.FaultParams{}))},
@@ -142,6 +144,7 @@ func TestReadsThatFail(t *testing.T) {
 
 // TestTooManyCalls stands alone, for it waits until the rate limit's next minute, as the answer's headers ask.
 func TestTooManyCalls(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	survive(t, []atlassianFault{
 		{name: "429 without Retry-After",
@@ -171,7 +174,7 @@ func TestWritesThatFail(t *testing.T) {
 
 // survive has the sources change while Atlassian fails, in one way after the other: nobody may lose what a source still
 // gives, nothing known to be done may be written again, and once the trouble is over everything is in step. The guard's
-// limits are wide, so that it is the evidence that protects. A short run tries every third way.
+// limits are wide, so that it is the evidence that protects. A short run tries every fifth way.
 func survive(t *testing.T, troubles []atlassianFault) {
 	t.Helper()
 	surviveFrom(t, shopFile(), wideShop().adopting(), troubles)
@@ -188,7 +191,7 @@ func surviveFrom(t *testing.T, file cloud.OrgFile, p policyFile, troubles []atla
 	o.settled(p)
 	o.requireInStep(shop, nil)
 	for i, trouble := range troubles {
-		if testing.Short() && i%3 != 0 {
+		if testing.Short() && i%5 != 0 {
 			continue
 		}
 		calm := t.Run(trouble.name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 // Signals of more than a megabyte each, of known and unknown names, are dropped unread and shown with their sender's
 // name; the loop goes on in a fresh history, and hears what comes after them.
 func TestOrgSyncOutlivesLargeSignals(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())

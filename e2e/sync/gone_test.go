@@ -17,6 +17,7 @@ import (
 // What a source group gave that is deleted while the feed runs is held at once, and as a whole; made anew with its
 // members, it is the same group, and who leaves it then loses what it gave.
 func TestGuardHoldsADeletedSourceUntilItRecovers(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())
@@ -53,6 +54,7 @@ func TestGuardHoldsADeletedSourceUntilItRecovers(t *testing.T) {
 
 // Who left the organization and is invited again holds what an administrator gave them then.
 func TestReturnerKeepsWhatIsGivenByHand(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())
@@ -92,6 +94,7 @@ func (o *testOrg) bringBack(key string) {
 
 // Nobody looked while she was away: only the event feed tells that what she holds now is not what Castellan gave.
 func TestReturnerBetweenTwoLooksKeepsWhatIsGivenByHand(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())

@@ -99,6 +99,7 @@ func TestGuardHoldsAnEmptiedSource(t *testing.T) {
 }
 
 func TestPauseStopsBulkWork(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	const people = 100
 	o := start(t, "--org", suite.OrgFile(t, oneGroup(people)), "--latency", slow)
@@ -144,6 +145,7 @@ func oneGroup(people int) cloud.OrgFile {
 }
 
 func TestDryRunWritesNothing(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 	p := shopPolicy()
@@ -170,6 +172,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 }
 
 func TestUndoTakesARunBack(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, emptyShop()))
 	p := shopPolicy()
@@ -213,6 +216,7 @@ func TestUndoTakesARunBack(t *testing.T) {
 }
 
 func TestSyncOnePersonNow(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	// nothing but the question tells of changes
 	o := start(t, "--org", suite.OrgFile(t, shopFile()), "--event-lag", "1h")

@@ -61,6 +61,7 @@ var openSource = []mapping{
 }
 
 func TestKubernetesOrganization(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	file := kubernetes(t)
 	o := start(t, "--org", suite.OrgFile(t, file), "--sites", "acme,beta", "--apps", "jira,confluence,jsm")

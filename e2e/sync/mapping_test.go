@@ -83,6 +83,7 @@ func TestForcedRenewalKeepsWhatIsOpen(t *testing.T) {
 }
 
 func TestWithoutAnEventFeed(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()), "--guard=false")
 	o.settled(shopPolicy())

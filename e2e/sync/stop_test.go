@@ -121,6 +121,7 @@ func TestWorkersShareTheirWork(t *testing.T) {
 
 // A worker that says it is ready has registered the search attributes, however new its namespace is.
 func TestReadyWorkersCanShowTheirState(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	for i := range 6 {
@@ -173,6 +174,7 @@ func freeAddress(t *testing.T) string {
 
 // A worker whose ledger a newer one has brought up to date stops, and says so.
 func TestOldWorkerYieldsToANewerOne(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())

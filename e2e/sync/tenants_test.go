@@ -86,6 +86,7 @@ func TestLedgerAndNamespaceBelongTogether(t *testing.T) {
 }
 
 func TestOrganizationKeyAndIDAreItsOwn(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())

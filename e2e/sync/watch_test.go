@@ -15,6 +15,7 @@ import (
 // However many organizations are watched, what is to be done for them finds a place: here there are more watches than
 // places for calls.
 func TestWatchesTakeNoSlotsFromCalls(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	crowd, err := stack.StartCrowd(14, cloud.OrgFile{
 		People: []string{"ana", "bo"}, Admins: []string{"ana"},
