@@ -165,8 +165,8 @@ type Holding struct {
 	Taken *OutOfBandRemoval `json:"taken,omitempty"`
 }
 
-// AcceptedMembership is a person's membership in a group at Atlassian that somebody else made, and that a person decided
-// to have follow the identity source's group: without a reason, it is removed like one of Castellan's own.
+// AcceptedMembership is a membership in a group at Atlassian that somebody else made, and that a person decided to have
+// follow the identity source's group: without a reason, it is removed like one of Castellan's own.
 type AcceptedMembership struct {
 	GroupID  string `json:"groupId"`
 	Conflict string `json:"conflict"` // hash of the difference that was accepted

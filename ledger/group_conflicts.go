@@ -66,8 +66,9 @@ func (w *write) saveDifferences(ctx context.Context, run, page string, differenc
 	for n, d := range differences {
 		rows[n] = []any{w.org, run, page, d.Source, d.Key, d.GroupID, d.Person, flag(d.Missing)}
 	}
-	return w.execRows(ctx, `INSERT INTO group_differences (org, run, page, source, key, group_id, person, missing) VALUES`,
-		marks(8), `ON CONFLICT (org, run, source, key, group_id, missing, person) DO UPDATE SET page = excluded.page`, rows)
+	return w.execRows(ctx, `INSERT INTO group_differences (org, run, page, source, key, group_id, person, missing)
+		VALUES`, marks(8), `ON CONFLICT (org, run, source, key, group_id, missing, person) DO UPDATE SET
+		page = excluded.page`, rows)
 }
 
 // conflictSum is the hash of a conflict in the making.
@@ -138,7 +139,7 @@ const (
 	orderDifferences = ` ORDER BY source, key, group_id, missing, person`
 )
 
-// DifferencesOf returns at most limit people (1,000 for 0) of a conflict, those who are extra first, then by account id.
+// DifferencesOf returns at most limit people (1,000 for 0) of a conflict, those who are extra first, by account id.
 func (l *Ledger) DifferencesOf(ctx context.Context, org string, c GroupConflict, after GroupDifference,
 	limit int) ([]GroupDifference, error) {
 	all, err := collect(ctx, l.reads, scanDifference, selectDifference+` WHERE org = ? AND run = ? AND source = ?
@@ -178,8 +179,8 @@ func (l *Ledger) KeepConflicts(ctx context.Context, org, run string, found []Gro
 			kept[n].Run, kept[n].At = run, now
 			for _, was := range before {
 				if was.Hash == kept[n].Hash {
-					kept[n].At, kept[n].Decision, kept[n].By, kept[n].Note, kept[n].Decided = was.At, was.Decision, was.By,
-						was.Note, was.Decided
+					kept[n].At, kept[n].Decision, kept[n].Decided = was.At, was.Decision, was.Decided
+					kept[n].By, kept[n].Note = was.By, was.Note
 				}
 			}
 		}
@@ -196,9 +197,9 @@ func (w *write) saveConflicts(ctx context.Context, all []GroupConflict) error {
 	rows := make([][]any, len(all))
 	var keys [][]any
 	for n, c := range all {
-		rows[n] = []any{w.org, c.Source, c.Key, c.GroupID, c.Hash, c.SourceName, c.GroupName, c.Entry, c.Kind, flag(c.Fit),
-			flag(c.Linked), c.Missing, c.Extra, list(c.Opens), c.Run, instant(c.At), c.Decision, c.By, clean(c.Note),
-			instant(c.Decided)}
+		rows[n] = []any{w.org, c.Source, c.Key, c.GroupID, c.Hash, c.SourceName, c.GroupName, c.Entry, c.Kind,
+			flag(c.Fit), flag(c.Linked), c.Missing, c.Extra, list(c.Opens), c.Run, instant(c.At), c.Decision, c.By,
+			clean(c.Note), instant(c.Decided)}
 		if c.Decision != "" {
 			keys = append(keys, c.key())
 		}
@@ -239,8 +240,9 @@ func (d database) conflicts(ctx context.Context, org string) ([]GroupConflict, e
 		c.Fit, c.Linked, c.At, c.Decided = fit != 0, linked != 0, fromInstant(since), fromInstant(decided)
 		c.Opens, err = fromList[string](opens)
 		return c, err
-	}, `SELECT source, key, group_id, hash, source_name, group_name, policy_entry, kind, fit, linked, missing, extra, opens,
-		run, since, decision, by_whom, note, decided FROM group_conflicts WHERE org = ? ORDER BY source, key, group_id`, org)
+	}, `SELECT source, key, group_id, hash, source_name, group_name, policy_entry, kind, fit, linked, missing, extra,
+		opens, run, since, decision, by_whom, note, decided FROM group_conflicts WHERE org = ?
+		ORDER BY source, key, group_id`, org)
 }
 
 func (l *Ledger) explainedConflicts(ctx context.Context, org string, all []GroupConflict) ([]GroupConflict, error) {
@@ -264,7 +266,7 @@ func (l *Ledger) explainedConflicts(ctx context.Context, org string, all []Group
 // Accepting again does nothing. ErrNotFound: no conflict has this hash any more; ErrNotOpen: the people have changed.
 func (l *Ledger) AcceptConflict(ctx context.Context, org, hash string, gone []Ref, by, note string,
 	now time.Time) (c GroupConflict, err error) {
-	return l.decideConflict(ctx, org, hash, DecisionAccepted, by, note, orNow(now), func(w *write, c GroupConflict) error {
+	accept := func(w *write, c GroupConflict) error {
 		if c.Kind != kindLocal {
 			return nil // a SCIM directory will say what it did
 		}
@@ -275,7 +277,8 @@ func (l *Ledger) AcceptConflict(ctx context.Context, org, hash string, gone []Re
 			}
 		}
 		return w.acceptExtras(ctx, c, orNow(now))
-	})
+	}
+	return l.decideConflict(ctx, org, hash, DecisionAccepted, by, note, orNow(now), accept)
 }
 
 // kindLocal is provision.Local, as conflicts have it.
@@ -321,9 +324,9 @@ func (l *Ledger) decideConflict(ctx context.Context, org, hash, decision, by, no
 			return err
 		}
 		return w.append(ctx, Entry{At: now, Kind: EntryGroupConflict, Target: access.GroupEntitlement(c.GroupName),
-			Body: body(map[string]any{"source": c.Source, "key": keyPart(c.Key), "name": c.SourceName, "group": c.GroupID,
-				"missing": c.Missing, "extra": c.Extra, "opens": c.Opens, "conflict": c.Hash, "decision": decision, "by": by,
-				"note": note})})
+			Body: body(map[string]any{"source": c.Source, "key": keyPart(c.Key), "name": c.SourceName,
+				"group": c.GroupID, "missing": c.Missing, "extra": c.Extra, "opens": c.Opens, "conflict": c.Hash,
+				"decision": decision, "by": by, "note": note})})
 	})
 	return c, err
 }
@@ -335,8 +338,8 @@ func (w *write) sameConflict(ctx context.Context, c GroupConflict) error {
 		d, err := scanDifference(row)
 		sum.add(d.Person, d.Missing)
 		return err
-	}, selectDifference+` WHERE org = ? AND run = ? AND source = ? AND key = ? AND group_id = ?`+orderDifferences, w.org,
-		c.Run, c.Source, c.Key, c.GroupID)
+	}, selectDifference+` WHERE org = ? AND run = ? AND source = ? AND key = ? AND group_id = ?`+orderDifferences,
+		w.org, c.Run, c.Source, c.Key, c.GroupID)
 	if err == nil && sum.end(c.Opens).Hash != c.Hash {
 		err = fmt.Errorf("conflict %s: %w: its people have changed", c.Hash, ErrNotOpen)
 	}

@@ -90,7 +90,7 @@ func (s Scope) holds(b *policy.Bound, c access.Change) bool {
 		return false
 	}
 	switch {
-	case s.Source != "" && onlyConflicts(c.Reasons): // a person saw everybody by name and decided, whatever the source says
+	case s.Source != "" && onlyConflicts(c.Reasons): // a person saw everybody by name and decided
 		return false
 	case s.App != "" && !slices.Contains(c.Loses, s.App):
 		return false

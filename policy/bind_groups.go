@@ -232,7 +232,7 @@ func (w *binder) keepFormerGroups() {
 		if _, shown := w.byID[id]; shown || !there || entry == nil || entry.As != provision.Local {
 			continue
 		}
-		if _, why := w.unfit(at); why != "" {
+		if w.unfit(at) != "" {
 			continue
 		}
 		w.gone = append(w.gone, goneGroup{link.Name, w.manageFollowing(at, entry)})
@@ -265,7 +265,7 @@ func (w *binder) reportUnmatchedGroups() {
 
 // fit reports whether a group can follow one of a source, and adds a finding if not. The others follow all the same.
 func (w *binder) fit(g source, at access.Group) bool {
-	_, why := w.unfit(at)
+	why := w.unfit(at)
 	if why != "" {
 		w.find("group-unfit", at.Name, false, "it cannot follow %s of the source: %s", g.Name, why)
 	}

@@ -171,25 +171,31 @@ func byGroupName(a, b access.Group) int {
 
 // writable reports whether the key may change the group's members, and adds a finding if not.
 func (w *binder) writable(g access.Group) bool {
-	rule, why := w.unfit(g)
-	if rule != "" {
-		w.find(rule, string(access.GroupEntitlement(g.Name)), true, "%s", why)
+	subject, why := string(access.GroupEntitlement(g.Name)), w.unfit(g)
+	switch {
+	case why == "":
+		return true
+	case len(w.byName[access.Fold(g.Name)]) > 1:
+		w.find("target-ambiguous", subject, true, "%s", why)
+	case g.Synced:
+		w.find("target-synced", subject, true, "%s", why)
+	default:
+		w.find("target-locked", subject, true, "%s", why)
 	}
-	return rule == ""
+	return false
 }
 
-// unfit returns the rule by which the group cannot be a target, and why; empty if it can.
-func (w *binder) unfit(g access.Group) (rule, why string) {
+// unfit returns why the key may not change the group's members; empty if it may.
+func (w *binder) unfit(g access.Group) string {
 	switch same := len(w.byName[access.Fold(g.Name)]); {
 	case same > 1:
-		return "target-ambiguous", fmt.Sprintf("%d groups have this name; delete all but one", same)
+		return fmt.Sprintf("%d groups have this name; delete all but one", same)
 	case g.Synced:
-		return "target-synced",
-			"an identity provider owns the group, so Atlassian refuses other writes; name one of Atlassian's own groups"
+		return "an identity provider owns the group, so Atlassian refuses other writes; name one of Atlassian's own groups"
 	case !g.Modifiable:
-		return "target-locked", "Atlassian does not allow changes to the group's members; name another group"
+		return "Atlassian does not allow changes to the group's members; name another group"
 	}
-	return "", ""
+	return ""
 }
 
 // manage makes a target of a group or role, once.

@@ -312,8 +312,8 @@ func (b *Bound) NeverDeactivated(account string) bool {
 // External reports whether somebody is from outside; nil if that is not known.
 func (b *Bound) External(p access.Person) *bool { return b.domains.external(p) }
 
-// TargetsGivenBy lists what mappings and groups give the members of a source group of this name, stars filled in, whether or not
-// the group or its targets are there.
+// TargetsGivenBy lists what mappings and groups give the members of a source group of this name, stars filled in,
+// whether or not the group or its targets are there.
 func (b *Bound) TargetsGivenBy(name string) []access.Entitlement {
 	var all []access.Entitlement
 	ready := b.declared.ready(name)

@@ -45,15 +45,8 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 		kit.Handle(ctx, h, messages.Approve, "approve a request for a grant, by its id", checkDecisionOnGrant,
 			s.approve),
 		kit.Handle(ctx, h, messages.Deny, "deny a request for a grant, by its id", checkDecisionOnGrant, s.deny),
-		kit.Handle(ctx, h, messages.AcceptSource, "believe what a suspect read of an identity source lacks",
-			s.checkAcceptSource, s.acceptSource),
 		kit.Handle(ctx, h, messages.Extend, "extend an active grant, by its request's id", s.checkExtend, s.extend),
-		kit.Handle(ctx, h, messages.ProvisionNow, "look at the records of everybody, or of some people, now",
-			s.checkProvisionNow, s.provisionNow),
-		kit.Handle(ctx, h, messages.AcceptConflict, "have a group follow that of an identity source, as the difference shows",
-			s.checkConflict, s.acceptConflict),
-		kit.Handle(ctx, h, messages.RejectConflict, "leave a group that differs from that of an identity source as it is",
-			s.checkConflict, s.rejectConflict),
+		s.listenToSources(ctx, h),
 	)
 	if err != nil {
 		return err

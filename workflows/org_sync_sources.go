@@ -198,6 +198,20 @@ func (s *orgSync) describeSources(page *display.Page) {
 	page.Line("")
 }
 
+// listenToSources registers the handlers of messages about identity sources, groups that follow them, and records.
+func (s *orgSync) listenToSources(ctx workflow.Context, h *kit.MessageHandlers) error {
+	return kit.FirstError(
+		kit.Handle(ctx, h, messages.AcceptSource, "believe what a suspect read of an identity source lacks",
+			s.checkAcceptSource, s.acceptSource),
+		kit.Handle(ctx, h, messages.ProvisionNow, "look at the records of everybody, or of some people, now",
+			s.checkProvisionNow, s.provisionNow),
+		kit.Handle(ctx, h, messages.AcceptConflict,
+			"have a group follow that of an identity source, as the difference shows", s.checkConflict, s.acceptConflict),
+		kit.Handle(ctx, h, messages.RejectConflict,
+			"leave a group that differs from that of an identity source as it is", s.checkConflict, s.rejectConflict),
+	)
+}
+
 func (s *orgSync) checkAcceptSource(in messages.AcceptSourceInput) error {
 	known := s.sourceStatus(in.Source)
 	switch {
@@ -270,7 +284,8 @@ func (s *orgSync) rejectConflict(ctx workflow.Context, in messages.ConflictInput
 	return messages.Answer{Message: "rejected: group " + group + " stays as it is; from the next full verification on, the difference is not reported again unless it changes"}, nil
 }
 
-func (s *orgSync) decideConflict(ctx workflow.Context, in messages.ConflictInput, accept bool) (group string, err error) {
+func (s *orgSync) decideConflict(ctx workflow.Context, in messages.ConflictInput, accept bool) (group string,
+	err error) {
 	in.By, in.Note, in.Conflict = kit.Bounded(in.By), kit.Bounded(in.Note), kit.Bounded(in.Conflict)
 	if err := s.decider(ctx, in.By, func() error { return s.checkConflict(in) }); err != nil {
 		return "", err

@@ -72,8 +72,8 @@ func (j *judgement) conflicts(ctx context.Context) error {
 }
 
 func describe(c *ledger.GroupConflict, p policy.GroupPair) {
-	c.SourceName, c.GroupName, c.Entry, c.Kind, c.Fit, c.Linked = p.SourceName, p.GroupName, p.Entry, string(p.As), p.Fit,
-		p.Linked
+	c.SourceName, c.GroupName, c.Entry, c.Kind = p.SourceName, p.GroupName, p.Entry, string(p.As)
+	c.Fit, c.Linked = p.Fit, p.Linked
 }
 
 // link has groups follow those of sources that have exactly the same members.

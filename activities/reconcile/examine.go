@@ -84,7 +84,10 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 		result.Settling = session.EachOnce(append(result.Settling, s.doubts...))
 	}
 	// A full verification creates groups: those whose group appeared in a source, too.
-	appeared := slices.ContainsFunc(bound.Create, func(name string) bool { _, _, is := bound.Following(name); return is })
+	appeared := slices.ContainsFunc(bound.Create, func(name string) bool {
+		_, _, follows := bound.Following(name)
+		return follows
+	})
 	result.ToCreate = len(bound.Create) > 0 && !in.Preview && (in.Fresh || appeared && !outline.Coming)
 	if err := s.examineEnded(ctx, bound, in, ids, &result); err != nil {
 		return JudgeResult{}, err

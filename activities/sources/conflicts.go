@@ -56,8 +56,8 @@ func (a *Activities) DecideConflict(ctx context.Context, in DecideConflictInput)
 			return "", err
 		}
 	}
-	c, err := s.Ledger.AcceptConflict(ctx, in.Org, in.Conflict, session.GoneSourceGroups(s.Bound(outline), outline.Last),
-		in.By, in.Note, s.Now())
+	gone := session.GoneSourceGroups(s.Bound(outline), outline.Last)
+	c, err := s.Ledger.AcceptConflict(ctx, in.Org, in.Conflict, gone, in.By, in.Note, s.Now())
 	return c.GroupName, conflictError(err)
 }
 

@@ -23,6 +23,7 @@ var bodies = map[string]any{
 	messages.RejectPlan:   &messages.DecisionInput{},
 	messages.SyncNow:      &messages.SyncNowInput{},
 	messages.AcceptSource: &messages.AcceptSourceInput{}, messages.ProvisionNow: &messages.ProvisionNowInput{},
+	messages.AcceptConflict: &messages.ConflictInput{}, messages.RejectConflict: &messages.ConflictInput{},
 	messages.Pause:   &messages.PauseInput{},
 	messages.Resume:  &messages.ResumeInput{},
 	messages.Undo:    &messages.UndoInput{},
