@@ -130,17 +130,22 @@ func (e *explanation) statements(x *messages.Explanation, said policy.Resolution
 	for _, want := range said.Wants {
 		for _, r := range want.Reasons {
 			if r.Kind == access.ReasonMapping {
-				gives[r.Name] = append(gives[r.Name],
-					fmt.Sprintf("%s through source group %s", e.bound.Targets[want.Target].Entitlement, r.Source))
+				gives[r.Name] = append(gives[r.Name], e.chain(r, e.bound.Targets[want.Target].Entitlement))
 			}
 		}
 	}
-	for _, m := range e.Policy.Mappings {
-		verdict := messages.Statement{Name: m.Name, Verdict: "no", Why: "the person is in none of its source groups"}
-		if given := gives[m.Name]; len(given) > 0 {
+	mapped := func(name string) {
+		verdict := messages.Statement{Name: name, Verdict: "no", Why: "the person is in none of its source groups"}
+		if given := gives[name]; len(given) > 0 {
 			verdict.Verdict, verdict.Why = "gives", strings.Join(given, ", ")
 		}
 		x.Mappings = append(x.Mappings, verdict)
+	}
+	for _, m := range e.Policy.Mappings {
+		mapped(m.Name)
+	}
+	for _, g := range e.Policy.Groups {
+		mapped(g.Name)
 	}
 	for _, r := range said.Rules {
 		saying := messages.Statement{Name: r.Name, Verdict: string(r.Verdict), Why: r.Why, Until: r.Due}
@@ -171,6 +176,20 @@ func (e *explanation) statements(x *messages.Explanation, said policy.Resolution
 		}
 		x.Reviews = append(x.Reviews, saying)
 	}
+}
+
+// chain says how a source group leads to a target: by which identity source, mapping and name of the policy.
+func (e *explanation) chain(r access.Reason, target access.Entitlement) string {
+	steps := []string{"synced group " + r.Source}
+	if source := e.Policy.SourceOf(r.Source); source != "" {
+		_, group, _ := strings.Cut(r.Source, ":")
+		steps = []string{"source " + source, "group " + group}
+	}
+	steps = append(steps, r.Name)
+	if r.Via != "" {
+		steps = append(steps, string(r.Via))
+	}
+	return strings.Join(append(steps, string(target)), " → ")
 }
 
 // targets compares what the person should hold with what they hold.

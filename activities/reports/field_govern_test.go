@@ -264,7 +264,7 @@ func TestExplainTellsTheWholeDecision(t *testing.T) {
 	}
 	x := explain("gus@acme.example")
 	require.Equal(t, []messages.Statement{{Name: "builders", Verdict: "gives",
-		Why: "group:builders through source group staff"}}, x.Mappings)
+		Why: "synced group staff → builders → group:builders"}}, x.Mappings)
 	require.Equal(t, "holds (observes)", x.Rules[2].Verdict)
 	require.Equal(t, "no", x.Rules[0].Verdict)
 	require.Empty(t, x.Changes)

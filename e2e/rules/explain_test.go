@@ -24,7 +24,7 @@ func TestExplainShowsTheWholeDecisionAndWritesNothing(t *testing.T) {
 	for _, says := range []string{
 		`dan@example\.com \(\S+\), as decided for `, `(?m)^facts$`, `department +IT`, `sources +.*staff`,
 		`(?m)^mappings$`,
-		`builders +gives +group:builders through source group staff`, `(?m)^rules$`, `labs +holds`,
+		`builders +gives +synced group staff → builders → group:builders`, `(?m)^rules$`, `labs +holds`,
 		`no contractors +no`, `controllers +no \(observes\)`,
 		`group:lab +held since .*, made or adopted by Castellan +given by rule labs`, `(?m)^what would be done\n +nothing$`,
 	} {
