@@ -30,7 +30,7 @@ func (r *registered) RegisterActivityWithOptions(room any, _ activity.RegisterOp
 // TestRegisterKeepsTheNamesInHistories: workflows that run already ask for activities by these names, whichever room
 // they are in.
 func TestRegisterKeepsTheNamesInHistories(t *testing.T) {
-	const names = `AcceptSource Admit Answer Apply Attend Attended BurnCodes CheckDecider CheckWave CloseEnded
+	const names = `AcceptSource Admit Answer Apply ApplySeveral Attend Attended BurnCodes CheckDecider CheckWave CloseEnded
 		Confirm Decide DecideConflict DecideGrant DecideRecords EndLinks Examine ExpireGrant Explain ExtendGrant
 		FindIdentities FindRun Finish Govern GovernBegin GovernEnd HandOver Judge JudgeLinks JudgeRecords
 		KeepSchedules Next NextWave Outline PickLinks PlanUndo PreviewLinks ReadGrants ReadRecords RequestGrant

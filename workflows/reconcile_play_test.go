@@ -54,6 +54,9 @@ type runTest struct {
 	fail   map[string]error // activities that fail, by name
 	missed int              // how much is on the books that the sweep did not show
 
+	together bool  // several changes are made by one activity
+	several  []int // how many each of those was asked for
+
 	mu               sync.Mutex
 	calls            []string // every activity that was started, in order; changes by what they do
 	at               map[string]time.Time
@@ -102,6 +105,7 @@ func newRunTest(t *testing.T, plan ...*planLine) *runTest {
 	})
 	r.register("Finish", r.playFinish)
 	r.register("Apply", func(context.Context, apply.ChangeInput) (apply.ChangeResult, error) { panic("mocked") })
+	r.register("ApplySeveral", r.playSeveral)
 	var records *provisioning.Activities // a test says what they come to
 	for _, one := range []any{records.ReadRecords, records.DecideRecords, records.JudgeRecords, records.VerifyRecords} {
 		r.env.RegisterActivity(one)
@@ -126,6 +130,27 @@ func newRunTest(t *testing.T, plan ...*planLine) *runTest {
 			return nil
 		}).Maybe()
 	return r
+}
+
+// playSeveral makes the changes up to the first that fails, if the test has changes made together; otherwise none.
+func (r *runTest) playSeveral(_ context.Context, in apply.ChangesInput) (results []apply.ChangeResult, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.several = append(r.several, len(in.Lines))
+	closed := map[access.Entitlement]bool{}
+	for _, one := range in.Lines {
+		switch l := r.line(apply.ChangeInput{Person: one.Person, Target: one.Target}); {
+		case !r.together || l.err != nil:
+			return results, nil
+		case closed[l.target]:
+			results = append(results, apply.ChangeResult{})
+		default:
+			require.Equal(r.t, access.Planned, l.state, "%s is written though it is not planned", l.person)
+			l.state, closed[l.target] = l.answer, l.closed
+			results = append(results, apply.ChangeResult{State: l.state, Closed: l.closed})
+		}
+	}
+	return results, nil
 }
 
 func (r *runTest) startAs(id string) {

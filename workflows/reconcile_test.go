@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,6 +132,38 @@ func TestReconcileRemovalsAreReadAgainBatchByBatch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The additions of a large plan are made five at a time. What fails among them is tried by itself, and whatever comes
+// after it is made all the same; a target that takes no more is asked no more.
+func TestReconcileMakesManyAdditionsTogether(t *testing.T) {
+	var plan []*planLine
+	for i := range 250 {
+		plan = append(plan, adding(fmt.Sprintf("p%03d", i), jira))
+	}
+	plan[7].err = errors.New("the API is down")
+	plan[9].guarded = true
+	r := newRunTest(t, plan...)
+	r.together = true
+	done := r.do()
+	require.Equal(t, 249, done.Counts.Done)
+	require.Equal(t, 1, done.Counts.Failed)
+	require.Equal(t, []int{4}, slices.DeleteFunc(slices.Clone(r.several), func(n int) bool { return n == 5 }),
+		"before the guarded one")
+	require.Contains(t, r.calls, "add p007")
+	require.Contains(t, r.calls, "add p008")
+	require.Contains(t, r.calls, "add p009")
+	require.NotContains(t, r.calls, "add p010")
+	require.Contains(t, r.calls, "add p240", "the last ones are few")
+
+	for _, l := range plan {
+		l.state, l.err = access.Planned, nil
+	}
+	plan[22].closed, plan[22].answer = true, access.Shortage
+	full := newRunTest(t, plan...)
+	full.together = true
+	require.Equal(t, 1, full.do().Counts.Shortage)
+	require.Equal(t, access.Planned, plan[249].state, "left to be closed, and not asked for")
 }
 
 // A removal that fails for long is left to the next verification: those behind it go on.

@@ -35,7 +35,7 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 		if err != nil {
 			return err
 		}
-		stale, err := r.writeBatch(ctx, action, batch.Lines, read)
+		stale, err := r.writeBatch(ctx, action, r.grouped(ctx, action, batch), read)
 		if err != nil {
 			return err
 		}
@@ -65,22 +65,52 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 	return nil
 }
 
+// grouped puts the lines of a large plan into groups that one activity writes, one after another: each activity costs
+// Temporal more than its call costs Atlassian. Removals stay alone, since each rests on a recent read, and so does every
+// line of a protected target, and of a small plan, of which the Web UI shows each change.
+func (r *reconciliation) grouped(ctx workflow.Context, action access.Action,
+	next apply.NextResult) (groups [][]apply.Line) {
+	most := 1
+	if next.More && action != access.Remove && !r.isGrantsRun() && workflow.GetVersion(ctx, "writes-together", workflow.DefaultVersion,
+		1) > workflow.DefaultVersion {
+		most = writesTogether
+	}
+	for _, line := range next.Lines {
+		if n := len(groups) - 1; n >= 0 && !line.Guarded && !groups[n][0].Guarded && len(groups[n]) < most {
+			groups[n] = append(groups[n], line)
+		} else {
+			groups = append(groups, []apply.Line{line})
+		}
+	}
+	return groups
+}
+
+// writesTogether is how many changes of a large plan one activity makes: few enough that a pause is obeyed at once.
+const writesTogether = 5
+
 // writeBatch starts the changes of some lines, until their read is too old.
-func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, lines []apply.Line,
+func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, groups [][]apply.Line,
 	read time.Time) (stale bool, err error) {
-	for _, line := range lines {
-		if slices.Contains(r.Exhausted, messages.Exhausted{Action: action, Target: line.Target}) {
+	for _, lines := range groups {
+		lines = slices.DeleteFunc(lines, func(line apply.Line) bool {
+			return slices.Contains(r.Exhausted, messages.Exhausted{Action: action, Target: line.Target})
+		})
+		if len(lines) == 0 {
 			continue
 		}
-		if err := r.awaitSlot(ctx, line); err != nil {
+		if err := r.awaitSlot(ctx, lines[0]); err != nil {
 			return false, err
 		}
 		old := action == access.Remove && r.mustConfirm(ctx) && workflow.Now(ctx).Sub(read) > evidenceLasts
 		if r.Stale || old {
 			return true, nil
 		}
-		r.startChange(ctx, action, line)
-		r.Cursor = line.Key(action) // what fails is left to the next verification
+		if len(lines) == 1 {
+			r.startChange(ctx, action, lines[0])
+		} else {
+			r.startChanges(ctx, action, lines)
+		}
+		r.Cursor = lines[len(lines)-1].Key(action) // what fails is left to the next verification
 	}
 	return false, nil
 }
@@ -162,9 +192,7 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 		r.guarded[line.Target] = true
 	}
 	whole, _ := workflow.NewDisconnectedContext(ctx)
-	in := apply.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.isGrantsRun(),
-		Fresh: r.isApprovedHold()}
-	done := act.Apply(whole, r.in.Org, in, line)
+	done := act.Apply(whole, r.in.Org, r.changeOf(line), line)
 	workflow.Go(whole, func(ctx workflow.Context) {
 		defer func() {
 			r.inFlight--
@@ -178,6 +206,47 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 		r.failures = 0
 		r.count(action, line, result)
 	})
+}
+
+// startChanges starts several changes, one after another. Those that were not made, because one before them failed,
+// are each made by an activity of their own, which tries again as long as any.
+func (r *reconciliation) startChanges(ctx workflow.Context, action access.Action, lines []apply.Line) {
+	r.inFlight++
+	whole, _ := workflow.NewDisconnectedContext(ctx)
+	in := apply.ChangesInput{RunInput: r.ref(), Fresh: r.isApprovedHold()}
+	for _, line := range lines {
+		in.Lines = append(in.Lines, apply.LineRef{Person: line.Person, Target: line.Target})
+	}
+	done := act.ApplySeveral(whole, in, lines)
+	workflow.Go(whole, func(ctx workflow.Context) {
+		defer func() { r.inFlight-- }()
+		var results []apply.ChangeResult
+		if err := done.Get(ctx, &results); err != nil {
+			r.log.Warn("changes are made one by one after a failure", "error", err)
+		}
+		for i, line := range lines {
+			if i < len(results) && results[i].State != "" {
+				r.failures = 0
+				r.count(action, line, results[i])
+				continue
+			}
+			if slices.Contains(r.Exhausted, messages.Exhausted{Action: action, Target: line.Target}) {
+				continue
+			}
+			var result apply.ChangeResult
+			if err := act.Apply(ctx, r.in.Org, r.changeOf(line), line).Get(ctx, &result); err != nil {
+				r.recordFailedChange(line, err)
+				continue
+			}
+			r.failures = 0
+			r.count(action, line, result)
+		}
+	})
+}
+
+func (r *reconciliation) changeOf(line apply.Line) apply.ChangeInput {
+	return apply.ChangeInput{RunInput: r.ref(), Person: line.Person, Target: line.Target, Now: r.isGrantsRun(),
+		Fresh: r.isApprovedHold()}
 }
 
 // recordFailedChange leaves a failed change to the next verification. A refused key, a reset, or several failures in a

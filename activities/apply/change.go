@@ -51,6 +51,10 @@ type ChangeResult struct {
 // idempotent too: adding a member twice gets "already", removing a non-member 404.
 func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
 	defer session.AutoHeartbeat(ctx)()
+	return a.apply(ctx, in)
+}
+
+func (a *Activities) apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
 		return ChangeResult{}, err
@@ -107,6 +111,42 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	}
 	_, err = s.write(ctx, in.Run, line)
 	return s.settle(ctx, in.Run, line, err)
+}
+
+// ChangesInput names several lines of a run's plan.
+type ChangesInput struct {
+	session.RunInput
+	Lines []LineRef `json:"lines"`
+	Fresh bool      `json:"fresh,omitempty"` // as in ChangeInput
+}
+
+// LineRef names a line of a plan.
+type LineRef struct {
+	Person string             `json:"person"`
+	Target access.Entitlement `json:"target"`
+}
+
+// ApplySeveral makes several changes, one after another, as Apply does each. It returns what became of those that were
+// made, and ends with the first that fails: its results are then fewer than the lines. A line whose target takes
+// nothing more is passed over, with no state.
+func (a *Activities) ApplySeveral(ctx context.Context, in ChangesInput) (results []ChangeResult, err error) {
+	defer session.AutoHeartbeat(ctx)()
+	closed := map[access.Entitlement]bool{}
+	for _, line := range in.Lines {
+		if closed[line.Target] {
+			results = append(results, ChangeResult{})
+			continue
+		}
+		result, err := a.apply(ctx, ChangeInput{RunInput: in.RunInput, Person: line.Person, Target: line.Target,
+			Fresh: in.Fresh})
+		if err != nil {
+			activity.GetLogger(ctx).Info("a change of several failed; the rest is done one by one", "error", err)
+			return results, nil //nolint:nilerr // Apply is asked for the line again, and tells what is wrong
+		}
+		closed[line.Target] = result.Closed
+		results = append(results, result)
+	}
+	return results, nil
 }
 
 // outdated confirms a removal again. It returns the line in its final state if the person should keep the access after

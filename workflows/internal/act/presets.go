@@ -53,6 +53,8 @@ var (
 	// verification.
 	write = preset{timeout: 90 * time.Second, heartbeat: 20 * time.Second, longest: 30 * time.Second,
 		over: 4 * time.Minute, priority: PriorityBulk}
+	// severalWrites are a few changes of a large plan. What fails is done change by change, with the patience of write.
+	severalWrites = preset{timeout: 3 * time.Minute, heartbeat: 20 * time.Second, attempts: 1, priority: PriorityBulk}
 	// judgeRequest judges a request for a grant. Somebody may be waiting; but a signalled request must survive an
 	// outage.
 	judgeRequest = preset{timeout: time.Minute, heartbeat: 10 * time.Second, shortest: firstRetry,

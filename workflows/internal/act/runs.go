@@ -97,6 +97,13 @@ func Apply(ctx workflow.Context, org string, in apply.ChangeInput, line apply.Li
 	return workflow.ExecuteActivity(p.options(ctx, org, line.Label), activity.Apply.Apply, in)
 }
 
+// ApplySeveral starts several changes, of which one activity makes one after another. It is not tried again: those that
+// were not made are left to Apply.
+func ApplySeveral(ctx workflow.Context, in apply.ChangesInput, lines []apply.Line) workflow.Future {
+	summary := fmt.Sprintf("%d changes, from: %s", len(lines), lines[0].Label)
+	return workflow.ExecuteActivity(severalWrites.options(ctx, in.Org, summary), activity.Apply.ApplySeveral, in)
+}
+
 func Set(ctx workflow.Context, summary string, in reconcile.SetInput) (int, error) {
 	return call[int](ctx, record, in.Org, summary, activity.Reconcile.Set, in)
 }
