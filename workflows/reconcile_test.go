@@ -163,7 +163,7 @@ func TestReconcileMakesManyAdditionsTogether(t *testing.T) {
 	full := newRunTest(t, plan...)
 	full.together = true
 	require.Equal(t, 1, full.do().Counts.Shortage)
-	require.Equal(t, access.Planned, plan[249].state, "left to be closed, and not asked for")
+	require.Equal(t, access.Refused, plan[249].state, "closed, and not asked for")
 }
 
 // A removal that fails for long is left to the next verification: those behind it go on.

@@ -31,6 +31,7 @@ type ldapDirectory interface {
 	name() string
 	address() string
 	add(key, title string) error
+	addGroup(name string, members []string) error // members by their DNs
 	set(key, attribute, value string) error
 	remove(key string) error
 	stop()
@@ -43,6 +44,12 @@ func ldapEntry(key, title string) map[string][]string {
 	return map[string][]string{"objectClass": {"inetOrgPerson"}, "uid": {key}, "cn": {"Person " + key}, "sn": {key},
 		"givenName": {"Person"}, "displayName": {"Person " + key}, "mail": {key + "@acme.example"}, "title": {title},
 		"departmentNumber": {"7"}, "employeeType": {"staff"}}
+}
+
+func groupDN(name string) string { return "cn=" + name + "," + ldapBase }
+
+func groupEntry(name string, members []string) map[string][]string {
+	return map[string][]string{"objectClass": {"groupOfNames"}, "cn": {name}, "member": members}
 }
 
 func keyOf(number int) string { return fmt.Sprintf("p%06d", number) }
@@ -92,6 +99,12 @@ func (d *ldapInProcess) add(key, title string) error {
 	entry := ldapEntry(key, title)
 	entry["entryUUID"] = []string{uuid.NewString()}
 	return d.Add(ldapDN(key), entry)
+}
+
+func (d *ldapInProcess) addGroup(name string, members []string) error {
+	entry := groupEntry(name, members)
+	entry["entryUUID"] = []string{uuid.NewString()}
+	return d.Add(groupDN(name), entry)
 }
 
 func (d *ldapInProcess) set(key, attribute, value string) error {
@@ -189,6 +202,14 @@ func (s *slapd) add(key, title string) error {
 	request := client.NewAddRequest(ldapDN(key), nil)
 	for name, values := range ldapEntry(key, title) {
 		request.Attribute(name, values)
+	}
+	return s.admin.Add(request)
+}
+
+func (s *slapd) addGroup(name string, members []string) error {
+	request := client.NewAddRequest(groupDN(name), nil)
+	for attribute, values := range groupEntry(name, members) {
+		request.Attribute(attribute, values)
 	}
 	return s.admin.Add(request)
 }

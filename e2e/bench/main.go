@@ -26,10 +26,12 @@ func main() {
 	starred := flag.Int("starred", 500, "starred targets of 10,000 people and 1,000 groups; 0: none")
 	provisioned := flag.Int("provision", 10000, "people of an LDAP directory who are provisioned; 0: none")
 	recorded := flag.Int("recorded", 100000, "people with records already, whose provisioning's memory is measured; 0: none")
+	followed := flag.Int("follow", 50000, "memberships of LDAP groups that become local groups; 0: none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *sizes, *latency, *singles, *orgs, *starred, *provisioned, *recorded); err != nil {
+	if err := run(ctx, *sizes, *latency, *singles, *orgs, *starred, *provisioned, *recorded,
+		*followed); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -51,7 +53,7 @@ var (
 type row struct{ what, at, bar, got string }
 
 func run(ctx context.Context, wanted string, latency time.Duration, singles, orgs, starred, provisioned,
-	recorded int) error {
+	recorded, followed int) error {
 	dir, err := os.MkdirTemp("", "castellan-bench-")
 	if err != nil {
 		return err
@@ -80,6 +82,13 @@ func run(ctx context.Context, wanted string, latency time.Duration, singles, org
 		more, err := provision(ctx, filepath.Join(dir, "provision"), dir, provisioned, singles, latency)
 		if err != nil {
 			return fmt.Errorf("provisioning of %d people: %w", provisioned, err)
+		}
+		r.rows = append(r.rows, more...)
+	}
+	if followed > 0 {
+		more, err := follow(ctx, filepath.Join(dir, "follow"), dir, followed, latency)
+		if err != nil {
+			return fmt.Errorf("groups with %d memberships: %w", followed, err)
 		}
 		r.rows = append(r.rows, more...)
 	}
