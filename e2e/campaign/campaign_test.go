@@ -43,6 +43,12 @@ func TestCampaignOfRecords(t *testing.T) {
 	schedules(t, provisionedOrganization, func(int) []cloud.Fault { return nil })
 }
 
+// TestCampaignOfGroups does it on organizations whose groups follow those of an identity provider, where groups are
+// renamed, emptied, deleted and made again.
+func TestCampaignOfGroups(t *testing.T) {
+	schedules(t, followedOrganization, func(int) []cloud.Fault { return nil })
+}
+
 // most is how many schedules an organization lives through. Several organizations do at once: they mostly wait.
 const most = 25
 
@@ -89,6 +95,7 @@ func asked(t *testing.T) (n int, seed uint64) {
 type campaign struct {
 	*stack.Stack
 	model     orgModel
+	decides   bool // the model does, what is held
 	recovered []time.Duration
 	runs      []int // full verifications until everything was right again
 	faults    map[string]int
@@ -113,6 +120,8 @@ type orgModel interface {
 type organizationOf struct {
 	flags func(t *testing.T) []string // of the simulator
 	model func(ctx context.Context, s *stack.Stack) (orgModel, error)
+	// decides: the model decides what is held of access, which is approved in the end otherwise
+	decides bool
 }
 
 func begin(t *testing.T, o organizationOf) *campaign {
@@ -121,7 +130,7 @@ func begin(t *testing.T, o organizationOf) *campaign {
 	s, err := stack.Start(ctx, t.TempDir(), "", false, o.flags(t)...)
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
-	c := &campaign{Stack: s, faults: map[string]int{}}
+	c := &campaign{Stack: s, decides: o.decides, faults: map[string]int{}}
 	c.model, err = o.model(ctx, s)
 	require.NoError(t, err)
 	_, err = s.Apply(ctx, org, c.model.policy())
@@ -140,6 +149,7 @@ func begin(t *testing.T, o organizationOf) *campaign {
 func (c *campaign) schedule(t *testing.T, seed uint64, given ...cloud.Fault) {
 	t.Helper()
 	ctx := t.Context()
+	require.NoError(t, c.model.look(ctx, seed))
 	random := rand.New(rand.NewPCG(seed, 0x5eed))
 	faults := c.model.pick(random)
 	if len(given) > 0 {
@@ -204,7 +214,7 @@ func (c *campaign) mend(ctx context.Context) (verifications int, err error) {
 		if err != nil {
 			return err
 		}
-		if before.Hold != nil {
+		if before.Hold != nil && !c.decides {
 			_ = c.Decide(ctx, org, messages.ApprovePlan, before.Hold.Plan) // it may just have been replaced
 		}
 		if err := c.Update(ctx, org, messages.SyncNow, messages.SyncNowInput{By: "campaign"}, nil); err != nil {

@@ -43,6 +43,7 @@ type Group struct {
 type Options struct {
 	Latency time.Duration    // that each answer with data takes, and no longer unless the answer itself does
 	Now     func() time.Time // default time.Now
+	Page    int              // items of a page at most, whatever a client asks for; 0: as many as the vendor allows
 
 	// What opens it. A client comes with its secret or with an assertion that Key verifies.
 	Token        string // Okta's API token; default DefaultToken
@@ -191,6 +192,14 @@ func (d *Directory) DeleteGroup(id string) {
 	d.changed(id, true, true)
 }
 
+// RenameGroup changes a group's name.
+func (d *Directory) RenameGroup(id, name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.group[id].Name = name
+	d.changed(id, true, false)
+}
+
 // SetMembers replaces the people in a group.
 func (d *Directory) SetMembers(group string, people ...string) {
 	d.mu.Lock()
@@ -264,6 +273,7 @@ func (d *Directory) find(key string) *Person {
 // Fault spoils answers.
 type Fault struct {
 	Path  string // which calls: those whose path contains it
+	Whole bool   // only those whose path is Path itself
 	After int    // so many of them pass first
 	Times int    // so many of them are hit; 0: all
 
@@ -300,7 +310,7 @@ func (d *Directory) hit(r *http.Request) *Fault {
 	defer d.mu.Unlock()
 	d.calls = append(d.calls, r.Method+" "+r.URL.Path)
 	for _, f := range d.faults {
-		if !strings.Contains(r.URL.Path, f.Path) {
+		if !strings.Contains(r.URL.Path, f.Path) || f.Whole && r.URL.Path != f.Path {
 			continue
 		}
 		f.matched++

@@ -20,6 +20,7 @@ type answer struct {
 type call struct {
 	*http.Request
 	fault *Fault
+	page  int // items of a page at most; 0: as many as are asked for
 }
 
 func (c call) query(name string) string { return c.URL.Query().Get(name) }
@@ -50,7 +51,7 @@ func (c call) here(set map[string]string) string {
 func (d *Directory) serve(denied answer, say func(call) answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		c := call{r, d.hit(r)}
+		c := call{r, d.hit(r), d.options.Page}
 		if c.fault.Do != nil {
 			c.fault.Do()
 		}
@@ -114,6 +115,9 @@ func (d *Directory) write(w http.ResponseWriter, f *Fault, a answer, body []byte
 // page cuts one page out of a list that is ordered by seq: what comes after the cursor, and the cursor to what is left.
 func page[T any](c call, all []T, seq func(T) int, cursor string, size int) (items []T, next string) {
 	after, _ := strconv.Atoi(cursor)
+	if c.page > 0 {
+		size = min(size, c.page)
+	}
 	start := 0
 	for start < len(all) && seq(all[start]) <= after {
 		start++
