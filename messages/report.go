@@ -24,6 +24,7 @@ const (
 	ReportEvidence   = "evidence"      // the evidence of one review that has ended
 	ReportIdentities = "identities"    // the people of identity sources, with their accounts, records and states
 	ReportLinks      = "links"         // the people of a batch of links, and what became of them
+	ReportGroups     = "groups"        // the records of groups, or who is in one by its record
 	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and compare the tables with it
 )
 
@@ -51,7 +52,8 @@ type ReportInput struct {
 	Source    string          `json:"source,omitempty"`
 	State     string          `json:"state,omitempty"`
 	Policy    json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
-	// findings: which report, by default the newest; review, evidence: which review; links: which batch
+	// findings: which report, by default the newest; review, evidence: which review; links: which batch; groups: the
+	// members of this group, by its id or name
 	ID       string `json:"id,omitempty"`
 	Campaign string `json:"campaign,omitempty"` // reviews: only of this one
 	By       string `json:"by,omitempty"`       // review: only the items of this reviewer
@@ -60,6 +62,7 @@ type ReportInput struct {
 	Format    string `json:"format,omitempty"` // findings: summary, json, csv or html
 	// verify-ledger: N:HASH, an entry's number and hash, kept elsewhere
 	Head  string `json:"head,omitempty"`
+	Lost  bool   `json:"lost,omitempty"`  // groups: only those that are lost
 	Limit int    `json:"limit,omitempty"` // rows at most; default 200, maximum 2,000
 	After string `json:"after,omitempty"` // the page after this one: next of the last answer
 }
@@ -85,6 +88,8 @@ type ReportAnswer struct {
 	People   []PersonState    `json:"people,omitempty"`
 	States   []PeopleCount    `json:"states,omitempty"` // with the first page of people
 	Links    []LinkPerson     `json:"links,omitempty"`
+	Groups   []RecordedGroup  `json:"groups,omitempty"`
+	Members  []RecordedMember `json:"members,omitempty"`
 	Next     string           `json:"next,omitempty"` // pass as after for more
 }
 

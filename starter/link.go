@@ -88,15 +88,18 @@ func (s *session) startLink(ctx context.Context, org, batch string, in messages.
 	if err != nil {
 		return state, err
 	}
-	return s.awaitLink(ctx, run)
+	return awaitPreview(ctx, s, run, func(now messages.LinkState) bool {
+		return now.State != messages.LinkReading && now.Hold != nil
+	})
 }
 
-// awaitLink waits until the preview stands or the batch is over.
-func (s *session) awaitLink(ctx context.Context, run client.WorkflowRun) (state messages.LinkState, err error) {
+// awaitPreview waits until the preview of a workflow stands or the workflow is over, and returns its state.
+func awaitPreview[S any](ctx context.Context, s *session, run client.WorkflowRun, stands func(S) bool) (state S,
+	err error) {
 	defer s.explainWait(run.GetID())()
 	over := make(chan error, 1)
 	go func() {
-		var last messages.LinkState
+		var last S
 		err := run.Get(ctx, &last)
 		if err == nil {
 			state = last
@@ -110,12 +113,13 @@ func (s *session) awaitLink(ctx context.Context, run client.WorkflowRun) (state 
 		case err := <-over:
 			return state, err
 		case <-ctx.Done():
-			return messages.LinkState{}, ctx.Err()
+			var none S
+			return none, ctx.Err()
 		case <-tick.C:
 		}
-		var now messages.LinkState
+		var now S
 		value, err := s.client.QueryWorkflow(ctx, run.GetID(), run.GetRunID(), messages.Status)
-		if err == nil && value.Get(&now) == nil && now.State != messages.LinkReading && now.Hold != nil {
+		if err == nil && value.Get(&now) == nil && stands(now) {
 			return now, nil
 		}
 	}

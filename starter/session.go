@@ -104,7 +104,10 @@ func (s *session) askAll(ctx context.Context, in messages.ReportInput, limit int
 
 func rows(a messages.ReportAnswer) int {
 	n := len(a.Runs) + len(a.Foreign) + len(a.Grants) + len(a.Hours) + len(a.Reviews) + len(a.Items) + len(a.People) +
-		len(a.Links)
+		len(a.Links) + len(a.Members)
+	if len(a.Members) == 0 { // each page of a group's members has the group
+		n += len(a.Groups)
+	}
 	if a.Plan != nil {
 		n += len(a.Plan.Lines)
 	}
@@ -118,6 +121,9 @@ func join(all *messages.ReportAnswer, page messages.ReportAnswer) {
 	all.Runs, all.Foreign, all.Grants = append(all.Runs, page.Runs...), append(all.Foreign, page.Foreign...),
 		append(all.Grants, page.Grants...)
 	all.Links = append(all.Links, page.Links...)
+	if all.Members = append(all.Members, page.Members...); len(page.Members) == 0 {
+		all.Groups = append(all.Groups, page.Groups...)
+	}
 	all.Hours, all.Reviews, all.Items = append(all.Hours, page.Hours...), append(all.Reviews, page.Reviews...),
 		append(all.Items, page.Items...)
 	all.People = append(all.People, page.People...)

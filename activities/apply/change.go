@@ -58,6 +58,9 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if access.RecordOf(in.Target) != "" {
 		return s.applyRecord(ctx, in)
 	}
+	if in.Target.Restores() {
+		return s.applyRestore(ctx, in)
+	}
 	lent := in.Now
 	if !lent {
 		if lent, err = s.lent(ctx, in); err != nil {
@@ -394,6 +397,8 @@ type NextInput struct {
 	Identities []string `json:"identities,omitempty"`
 	// Batch is that of links whose lines are asked for: only those of people whose wave was begun.
 	Batch string `json:"batch,omitempty"`
+	// Person is the one whose lines are asked for; "": everybody's.
+	Person string `json:"person,omitempty"`
 }
 
 // NextResult has the lines in their smallest form, since the history contains them.
@@ -424,7 +429,7 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 		return NextResult{}, err
 	}
 	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions,
-		Waited: in.Approved, Limit: in.Limit}
+		Waited: in.Approved, Limit: in.Limit, Person: in.Person}
 	if filter.After, err = session.ReadKey(in.After); err != nil {
 		return NextResult{}, session.NonRetryable(session.ErrUnknown, err)
 	}
@@ -473,10 +478,16 @@ func (s *Session) begunLinks(ctx context.Context, in NextInput) (begun []string,
 	return begun, err
 }
 
-// guarded is guarded for the policy that the run is bound to. A record has no floor.
+// guarded is guarded for the policy that the run is bound to. A record has no floor; members of a group with a maximum
+// are restored one at a time.
 func (s *Session) guarded(ctx context.Context, run string, c access.Change) (bool, error) {
 	if access.RecordOf(c.Target) != "" {
 		return false, nil
+	}
+	if name, restored := access.RestoreOf(c.Target); restored || c.Target.Restores() {
+		return slices.ContainsFunc(s.Policy.Protected, func(p policy.Protected) bool {
+			return p.Maximum > 0 && access.SameName(p.Target.Group(), name)
+		}), nil
 	}
 	b, err := s.BoundOf(ctx, run)
 	if err != nil {
