@@ -245,19 +245,17 @@ func (w *write) sealGroup(ctx context.Context, g GroupRecord, start time.Time, d
 	return err
 }
 
-// forgetGroupMembers forgets who is in a group: the next read of all people tells.
+// forgetGroupMembers forgets who is in a group: the next read of all people tells, whose groups count as changed.
 func (w *write) forgetGroupMembers(ctx context.Context, id string) error {
-	for _, statement := range []string{
-		`DELETE FROM group_people WHERE org = ? AND account IN (SELECT m.account FROM group_members m
-			WHERE m.org = group_people.org AND m.group_id = ?)`,
-		`DELETE FROM group_members WHERE org = ? AND group_id = ?`,
-		`UPDATE group_records SET members = '', sealed = 0, doubted = 0, changed = 1 WHERE org = ? AND id = ?`,
-	} {
-		if _, err := w.exec(ctx, statement, w.org, id); err != nil {
-			return err
-		}
+	if _, err := w.exec(ctx, `DELETE FROM group_people WHERE org = ?`, w.org); err != nil {
+		return err
 	}
-	return nil
+	if _, err := w.exec(ctx, `DELETE FROM group_members WHERE org = ? AND group_id = ?`, w.org, id); err != nil {
+		return err
+	}
+	_, err := w.exec(ctx, `UPDATE group_records SET members = '', sealed = 0, doubted = 0, changed = 1
+		WHERE org = ? AND id = ?`, w.org, id)
+	return err
 }
 
 // forgetMembers ends the memberships of people who left the organization, and forgets former members and lost groups

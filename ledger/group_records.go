@@ -199,9 +199,9 @@ func (l *Ledger) SettleGroup(ctx context.Context, org, id, outcome, by string, a
 // Conditions on the members of one group. Instants follow the organization and the group among the arguments.
 const (
 	// trustedMembers are those who count as members, with the instant since when the reads are doubted, twice.
-	trustedMembers = `(gone = 0 OR ? > 0 AND gone > ?)`
+	trustedMembers = `(gone = 0 OR CAST(? AS BIGINT) > 0 AND gone > ?)`
 	// formerMembers are those who counted when the group was sealed last: with that instant twice, and as above.
-	formerMembers = `since <= ? AND (gone = 0 OR gone > ? OR ? > 0 AND gone > ?)`
+	formerMembers = `since <= ? AND (gone = 0 OR gone > ? OR CAST(? AS BIGINT) > 0 AND gone > ?)`
 )
 
 // membersDigest returns the digest of a group's members that a condition selects.
