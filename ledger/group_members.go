@@ -112,8 +112,8 @@ func (w *write) saveMembers(ctx context.Context, people []PersonGroups, there ma
 		`ON CONFLICT (org, account) DO UPDATE SET digest = excluded.digest`, digests)
 }
 
-// moveMembers stores who joined groups, and who is not shown in them any more. Whoever comes back who counts as a member
-// was one all the time.
+// moveMembers stores who joined groups, and who is not shown in them any more. Whoever comes back who counts as a
+// member was one all the time.
 func (w *write) moveMembers(ctx context.Context, joined, gone [][2]string, at time.Time) error {
 	groups, rows := map[string]bool{}, make([][]any, len(joined))
 	for n, key := range joined {

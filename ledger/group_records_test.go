@@ -302,7 +302,8 @@ func BenchmarkGroupRecords(b *testing.B) {
 		for _, page := range pages {
 			require.NoError(b, l.SaveMembers(b.Context(), org, page, there, at))
 		}
-		require.NoError(b, l.SealGroups(b.Context(), org, at, func(ledger.GroupChange) bool { return false }, func() {}))
+		require.NoError(b, l.SealGroups(b.Context(), org, at, func(ledger.GroupChange) bool { return false },
+			func() {}))
 	}
 	var seen []ledger.GroupSeen
 	for _, id := range ids {

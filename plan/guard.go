@@ -25,6 +25,7 @@ const (
 	RuleGrantLost       = "grant-lost"       // a grant is over and its workflow did not take it back
 	RuleRuleNew         = "rule-new"         // a rule is enforced for the first time since it says what it says
 	RuleFlapping        = "flapping"         // a change was made and taken back several times
+	RuleGroupRestore    = "group-restore"    // a lost group is made again only if somebody wants it
 )
 
 // Verdict is one limit that a run exceeds.

@@ -10,8 +10,8 @@ import (
 
 // BelievesMembers reports whether reads of a group may be believed that no longer show all its members: had is how many
 // it had at the last read that was, kept how many of these it still shows, met how many members it shows in all, and
-// counted how many the directory counts (-1: unknown). Unlike for source groups, the limit holds for groups of any size:
-// to doubt costs nothing but former members that a restore offers to add again.
+// counted how many the directory counts (-1: unknown). Unlike for source groups, the limit holds for groups of any
+// size: to doubt costs nothing but former members that a restore offers to add again.
 func BelievesMembers(limit policy.SourceLimit, had, kept, met, counted int) bool {
 	lost := had - kept
 	return !limit.Share.Exceeded(lost, had) && (lost <= 0 || counted <= met)
@@ -25,8 +25,8 @@ type Readmission struct {
 	Known  policy.Known
 }
 
-// Refuse returns why the person is not to be added; "" if nothing speaks against it. A restore gives back what was there,
-// and nothing that a rule or a review denies by now.
+// Refuse returns why the person is not to be added; "" if nothing speaks against it. A restore gives back what was
+// there, and nothing that a rule or a review denies by now.
 func (r Readmission) Refuse() string {
 	switch {
 	case r.Person.ID == "":

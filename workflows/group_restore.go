@@ -22,9 +22,10 @@ const (
 	restoreTries   = 6                // how often it is looked for
 )
 
-// GroupRestore makes a lost group again from its record, as a local group: a preview, which waits for approval; then the
-// group, its app roles and its members, written by the organization's loop; then the proof, role by role and person by
-// person. It writes nothing itself. Started again, it adds what the group still lacks, and nothing if it lacks nothing.
+// GroupRestore makes a lost group again from its record, as a local group: a preview, which waits for approval; then
+// the group, its app roles and its members, written by the organization's loop; then the proof, role by role and person
+// by person. It writes nothing itself. Started again, it adds what the group still lacks, and nothing if it lacks
+// nothing.
 func GroupRestore(ctx workflow.Context, raw converter.RawValue) (messages.RestoreState, error) {
 	in, err := kit.Input[messages.RestoreInput](ctx, messages.GroupRestore, raw)
 	if err != nil {

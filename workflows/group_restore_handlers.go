@@ -80,7 +80,8 @@ func (k *groupRestore) decide(ctx workflow.Context, decision, state string, in m
 	if err := k.checkDecision(in); err != nil {
 		return err
 	}
-	_, err := act.Decide(ctx, reconcile.DecideInput{Org: k.Org, Decision: decision, Restore: k.Group, DecisionInput: in})
+	_, err := act.Decide(ctx, reconcile.DecideInput{Org: k.Org, Decision: decision, Restore: k.Group,
+		DecisionInput: in})
 	if kit.KindOf(err) == session.ErrNotOpen { // after a reset, say: the ledger has its end already
 		k.State, k.Differs, k.Hold = messages.RestoreStopped, []string{kit.MessageOf(err)}, nil
 		return kit.Refuse("%s; start the restore again for a new preview", kit.MessageOf(err))

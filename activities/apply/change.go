@@ -55,11 +55,8 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if err != nil {
 		return ChangeResult{}, err
 	}
-	if access.RecordOf(in.Target) != "" {
-		return s.applyRecord(ctx, in)
-	}
-	if in.Target.Restores() {
-		return s.applyRestore(ctx, in)
+	if apply := s.ofOtherKind(in.Target); apply != nil {
+		return apply(ctx, in)
 	}
 	lent := in.Now
 	if !lent {
@@ -110,6 +107,17 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	}
 	_, err = s.write(ctx, in.Run, line)
 	return s.settle(ctx, in.Run, line, err)
+}
+
+// ofOtherKind returns what makes changes that are not about one person's access alone; nil if the target is.
+func (s *Session) ofOtherKind(target access.Entitlement) func(context.Context, ChangeInput) (ChangeResult, error) {
+	switch {
+	case access.RecordOf(target) != "":
+		return s.applyRecord
+	case target.Restores():
+		return s.applyRestore
+	}
+	return nil
 }
 
 // outdated confirms a removal again. It returns the line in its final state if the person should keep the access after

@@ -122,7 +122,8 @@ func (s *Session) restoreRole(ctx context.Context, run string, line access.Chang
 }
 
 // restoreMember adds a person to the group, if nothing speaks against it now.
-func (s *Session) restoreMember(ctx context.Context, run string, line access.Change, name string) (ChangeResult, error) {
+func (s *Session) restoreMember(ctx context.Context, run string, line access.Change, name string) (ChangeResult,
+	error) {
 	if line.GroupID == "" {
 		return s.end(ctx, run, line, access.Refused, "the group was not made")
 	}

@@ -1,7 +1,7 @@
 // Package groups keeps a record of each group of the organization, so that one that is lost can be made again: an
 // identity provider that deletes a synced group deletes it at Atlassian, with its memberships and app roles, for good.
-// Records are kept by every full verification; here are also the preview of a restore and its proof. What is restored is
-// written by room apply.
+// Records are kept by every full verification; here are also the preview of a restore and its proof. What is restored
+// is written by room apply.
 package groups
 
 import (

@@ -115,7 +115,8 @@ func (r *restoreOf) write() map[string]apply.ChangeResult {
 	results := map[string]apply.ChangeResult{}
 	for _, person := range []string{r.in.Group, ""} {
 		next := activitytest.Must[apply.NextResult](r.SimulatedOrg, r.Acts.Apply.Next, apply.NextInput{
-			RunInput: r.in.RunInput, Actions: []access.Action{access.Add}, Approved: &approved, Limit: 100, Person: person})
+			RunInput: r.in.RunInput, Actions: []access.Action{access.Add}, Approved: &approved, Limit: 100,
+			Person: person})
 		for _, l := range next.Lines {
 			in := apply.ChangeInput{RunInput: r.in.RunInput, Person: l.Person, Target: l.Target}
 			results[l.Label] = activitytest.Must[apply.ChangeResult](r.SimulatedOrg, r.Acts.Apply.Apply, in)
@@ -157,8 +158,8 @@ func lostFindings(findings []string) (lost []string) {
 	return lost
 }
 
-// TestRestoreLostGroup: an identity provider deletes a group that opens Jira; the next verification says so; the restored
-// group is like it, and restored again it needs nothing.
+// TestRestoreLostGroup: an identity provider deletes a group that opens Jira; the next verification says so; the
+// restored group is like it, and restored again it needs nothing.
 func TestRestoreLostGroup(t *testing.T) {
 	t.Parallel()
 	o := start(t, "")

@@ -177,8 +177,8 @@ func sortRoles(roles []ledger.GroupRole) []ledger.GroupRole {
 // scimID is a group in a SCIM directory.
 type scimID struct{ directory, id string }
 
-// scimIDs returns the ids that synced groups have in the policy's SCIM directories, by name, if one is not known and was
-// not asked for lately. A name that two directories have is left out.
+// scimIDs returns the ids that synced groups have in the policy's SCIM directories, by name, if one is not known and
+// was not asked for lately. A name that two directories have is left out.
 func (k *keeper) scimIDs(ctx context.Context) (ids map[string]scimID, asked bool, err error) {
 	for id, g := range k.seen {
 		was := k.known[id]
@@ -285,8 +285,8 @@ func There(o access.Outline) map[string]bool {
 	return there
 }
 
-// Seal ends the reading of members by a verification of everybody that began at start: what it shows is believed, or the
-// former members stay members. A repeat changes nothing.
+// Seal ends the reading of members by a verification of everybody that began at start: what it shows is believed, or
+// the former members stay members. A repeat changes nothing.
 func Seal(ctx context.Context, s *session.Session, o access.Outline, start time.Time) error {
 	counted := map[string]int{}
 	for _, g := range o.Groups {

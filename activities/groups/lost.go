@@ -90,5 +90,6 @@ func roleInWords(role, resource string, sites []access.Site) string {
 
 // DefaultsInWords returns for which roles a group is a default group, as RolesInWords.
 func DefaultsInWords(roles []ledger.GroupRole, sites []access.Site) []string {
-	return RolesInWords(slices.DeleteFunc(slices.Clone(roles), func(r ledger.GroupRole) bool { return !r.Default }), sites)
+	return RolesInWords(slices.DeleteFunc(slices.Clone(roles),
+		func(r ledger.GroupRole) bool { return !r.Default }), sites)
 }

@@ -18,9 +18,6 @@ import (
 	"github.com/castellan-io/castellan/plan"
 )
 
-// RuleRestore is why each line of a restore is held.
-const RuleRestore = "group-restore"
-
 // RestoreRunInput identifies the restore of a group, whose lines belong to a run.
 type RestoreRunInput struct {
 	session.RunInput
@@ -192,8 +189,9 @@ func (r *restore) line(person string, target access.Entitlement) access.Change {
 }
 
 func restoreLine(g ledger.GroupRecord, person string, target access.Entitlement) access.Change {
-	return access.Change{Person: person, Target: target, Action: access.Add, Sources: []string{g.ID}, State: access.Held,
-		HeldBy: []string{RuleRestore}, Reasons: []access.Reason{{Kind: access.ReasonRestore, Name: g.Name}}}
+	return access.Change{Person: person, Target: target, Action: access.Add, Sources: []string{g.ID},
+		State: access.Held, HeldBy: []string{plan.RuleGroupRestore},
+		Reasons: []access.Reason{{Kind: access.ReasonRestore, Name: g.Name}}}
 }
 
 // membersAtOnce is how many members are previewed in one piece.

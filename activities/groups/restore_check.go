@@ -24,8 +24,8 @@ type CheckRestoreResult struct {
 	Open   int                   `json:"open"`   // lines that are not written yet
 	Unseen int                   `json:"unseen"` // written, and not seen yet
 	Counts []messages.StateCount `json:"counts"`
-	// Differs are how the group differs from its record, but for whom the preview leaves out: 20 at most, each a role or
-	// a person. Differing is their number.
+	// Differs are how the group differs from its record, but for whom the preview leaves out: 20 at most, each a role
+	// or a person. Differing is their number.
 	Differs   []string `json:"differs,omitempty"`
 	Differing int      `json:"differing,omitempty"`
 }

@@ -52,14 +52,15 @@ func (a *Activities) JudgeRestore(ctx context.Context, in JudgeRestoreInput) (Ju
 	}
 	hold.Plan = hash.Sum()
 	if err := a.env.Ledger.UpdateRun(ctx, ledger.Run{Org: in.Org, ID: in.Run, State: messages.RunApplying,
-		Plan: hold.Plan, Counts: ledger.Counts{People: in.Lost.Members, Adds: hold.Adds, Held: hold.Adds}}); err != nil {
+		Plan:   hold.Plan,
+		Counts: ledger.Counts{People: in.Lost.Members, Adds: hold.Adds, Held: hold.Adds}}); err != nil {
 		return result, err
 	}
 	makesWords := "the group is there"
 	if makes {
 		makesWords = "a local group is made"
 	}
-	hold.Rules = []ledger.HoldRule{{Rule: RuleRestore, Scope: "group " + in.Lost.Name, Detail: fmt.Sprintf(
+	hold.Rules = []ledger.HoldRule{{Rule: plan.RuleGroupRestore, Scope: "group " + in.Lost.Name, Detail: fmt.Sprintf(
 		"%s, it gets %d app roles and %d of %d members; a restore is always held, and cannot bring back %s", makesWords,
 		roles, hold.People, in.Lost.Members, messages.NotInRecords)}}
 	result.Hold = session.HoldMessage(hold)
@@ -117,8 +118,8 @@ type EndRestoreResult struct {
 	Counts []messages.StateCount `json:"counts"`
 }
 
-// EndRestore closes a restore: its hold, the lines that were not written, and its run. A loss that was restored, or whose
-// restore somebody rejected, is not reported any more. A repeat finds it closed.
+// EndRestore closes a restore: its hold, the lines that were not written, and its run. A loss that was restored, or
+// whose restore somebody rejected, is not reported any more. A repeat finds it closed.
 func (a *Activities) EndRestore(ctx context.Context, in EndRestoreInput) (EndRestoreResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	l := a.env.Ledger

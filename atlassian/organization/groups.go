@@ -201,8 +201,8 @@ func (c *Client) GroupRoleAssignments(ctx context.Context, directory, groupID, c
 	}, cursor, assignmentItem.assignment)
 }
 
-// AssignGroupRole gives a role on a resource to the members of a group: role is for example atlassian/user, resource the
-// ARI of an app on a site. Reads show it with a delay. The API cannot make the group a default group.
+// AssignGroupRole gives a role on a resource to the members of a group: role is for example atlassian/user, resource
+// the ARI of an app on a site. Reads show it with a delay. The API cannot make the group a default group.
 //
 // ErrLicenceLimit (409) means that the app has too few free licences for the members, ErrNotFound that the group or the
 // resource does not exist. The vendor does not document the answer for a role that the group already gives: where the
