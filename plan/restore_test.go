@@ -29,8 +29,8 @@ func TestBelievesMembers(t *testing.T) {
 		"the count alone disagrees":            {10, 10, 10, 11, true},
 		"it was not read before":               {0, 0, 9, 9, true},
 	} {
-		require.Equal(t, c.want, plan.BelievesMembers(policy.SourceLimit{Share: share, Minimum: 20}, c.had, c.kept, c.met,
-			c.counted), name)
+		limit := policy.SourceLimit{Share: share, Minimum: 20}
+		require.Equal(t, c.want, plan.BelievesMembers(limit, c.had, c.kept, c.met, c.counted), name)
 	}
 }
 

@@ -352,6 +352,26 @@ func TestRestoreAdds(t *testing.T) {
 	require.Equal(t, []string{"ana", "bo", "carol", "dan", "eve", "jo", "kim"}, o.names("ENG"))
 }
 
+// TestRestoreOfAnEmptiedGroup: a local group that somebody emptied is filled again by its record.
+func TestRestoreOfAnEmptiedGroup(t *testing.T) {
+	t.Parallel()
+	o := start(t, "")
+	o.Send(http.MethodPost, "/_sim/groups", map[string]any{"name": "club"})
+	o.ByHand(http.MethodPost, "club", "ana", "bo", "carol")
+	o.VerifyEverybody()
+	o.ByHand(http.MethodDelete, "club", "ana", "bo", "carol")
+	o.VerifyEverybody()
+	r := o.restore(o.Group("club").ID, "")
+	require.True(t, r.lost.Exists)
+	require.Equal(t, 3, r.hold.Adds)
+	r.approve()
+	r.write()
+	require.Zero(t, r.check().Differing)
+	require.Equal(t, []string{"ana", "bo", "carol"}, o.names("club"))
+	o.VerifyEverybody()
+	require.Zero(t, o.record(o.Group("club").ID).Doubted)
+}
+
 // TestRestoreShortage: an app without licences takes no more people; the difference names each of them.
 func TestRestoreShortage(t *testing.T) {
 	t.Parallel()
@@ -480,4 +500,59 @@ func TestRecordsAreCheap(t *testing.T) {
 	}
 	require.Equal(t, open, verify(), "once a day")
 	require.Equal(t, before, verify())
+}
+
+// TestRecordsHaveDefaultMarks: of a default group, the preview says what no API can restore.
+func TestRecordsHaveDefaultMarks(t *testing.T) {
+	t.Parallel()
+	o := start(t, "")
+	var was cloud.StateGroup
+	for _, g := range o.Sim.State().Groups {
+		if len(g.Roles) == 1 && g.Roles[0].Default && g.Roles[0].App == "jira-software" {
+			was = g
+		}
+	}
+	require.NotEmpty(t, was.ID)
+	require.Equal(t, []string{"user of jira-software/acme"}, o.record(was.ID).Defaults)
+	o.Send(http.MethodDelete, "/_sim/groups/"+was.Name, nil)
+	o.SweepAndJudge()
+	r := o.restore(was.ID, "")
+	require.Contains(t, r.begun.ByHand[0], "a default group for user of jira-software/acme")
+	require.Contains(t, r.begun.ByHand[1], messages.NotInRecords)
+	r.approve()
+	r.write()
+	require.Zero(t, r.check().Differing)
+	require.False(t, o.Group(was.Name).Roles[0].Default)
+}
+
+// TestRecordsHaveBothIDs: of a synced group, that of a SCIM directory of the policy, which is asked once a day.
+func TestRecordsHaveBothIDs(t *testing.T) {
+	t.Parallel()
+	o := &recorded{activitytest.New(t)}
+	options := o.Options()
+	options.Secret = func(_, ref string) (string, error) {
+		if ref == "env:SCIM" {
+			return cloud.DefaultSCIMKey, nil
+		}
+		return o.Key, nil
+	}
+	o.Acts = activities.New(activities.Options{Options: options})
+	o.Admit(activitytest.AutoAdopt + fmt.Sprintf(`
+sources:
+  - {name: hr, kind: file, folder: /exports, key: number, enabled: {column: status, no: [left]}, groupsFile: groups.csv}
+provision:
+  - {name: staff, from: [hr], directory: {id: %q, key: "env:SCIM"}, attributes: {userName: email}}
+`, o.Sim.Info().SCIMDirectoryID))
+	asked := func() int { return o.Calls(func() { o.SweepAndJudge() })["scim.groups.list"] }
+	require.Equal(t, 1, asked())
+	for _, name := range []string{"eng", "support"} {
+		g := o.record(o.Group(name).ID)
+		require.Equal(t, o.Group(name).SCIMGroupID, g.SCIM)
+		require.Equal(t, o.Sim.Info().SCIMDirectoryID, g.Directory)
+	}
+	require.Zero(t, asked())
+	require.Empty(t, o.record(o.Group("builders").ID).SCIM)
+	o.CreateSource("new")
+	require.Equal(t, 1, asked())
+	require.Equal(t, o.Group("new").SCIMGroupID, o.record(o.Group("new").ID).SCIM)
 }

@@ -44,7 +44,7 @@ type BeginRestoreResult struct {
 
 // BeginRestore begins a restore: it compares the group with its record, and stores the lines about the group itself: to
 // make it, and the roles that it lacks. It refuses a record that the chain does not explain, and a name that a synced
-// group has. A repeat begins again.
+// group has. A repeat keeps the lines that it finds: what has changed since is met at the moment of writing.
 //
 // Calls: one or two, and one or two for the names of sites.
 func (a *Activities) BeginRestore(ctx context.Context, in BeginRestoreInput) (BeginRestoreResult, error) {
@@ -156,8 +156,8 @@ func (r *restore) begin(ctx context.Context) (BeginRestoreResult, error) {
 	}
 	result.ByHand = append(result.ByHand, "administrators of the sites name it again where it was named: "+
 		messages.NotInRecords+". They see the group by its new id as another group")
-	return result, r.Ledger.SavePage(ctx, r.Org, r.in.Run, ledger.Page{Key: "group", Changes: lines, Observe: true,
-		People: []access.Person{{ID: r.record.ID}}}, r.Now())
+	return result, r.Ledger.SavePage(ctx, r.Org, r.in.Run,
+		ledger.Page{Key: "group", Changes: lines, Observe: true}, r.Now())
 }
 
 // lines returns what is to be written of the group itself.
