@@ -19,6 +19,8 @@ const (
 	ReasonConflict ReasonKind = "conflict"
 	// ReasonIdentity: what the identity sources say of somebody, by a provision of the policy
 	ReasonIdentity ReasonKind = "identity"
+	// ReasonRestore: the record of a lost group has it
+	ReasonRestore ReasonKind = "restore"
 )
 
 // Reason is why a person should hold a target, or, on a removal, the reason that ended.
@@ -124,7 +126,15 @@ func (c Change) Label() string {
 	if who == "" {
 		who = c.Person
 	}
+	name, restored := RestoreOf(c.Target)
+	role, resource, ofGroup := GroupRoleOf(c.Target)
 	switch verb := c.Verb(); {
+	case ofGroup:
+		return "give the restored group " + role + " on " + resource
+	case restored && len(c.Sources) == 1 && c.Sources[0] == c.Person:
+		return "make group " + name + " again"
+	case restored:
+		return "add " + who + " to the restored group " + name
 	case verb == "suspend" || verb == "restore":
 		return verb + " " + who
 	case c.Target == Organization:

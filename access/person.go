@@ -105,6 +105,8 @@ type Group struct {
 	Synced     bool   `json:"synced,omitempty"`     // owned by an identity provider: a source group
 	Modifiable bool   `json:"modifiable,omitempty"` // whether the key may change its members
 	Users      int    `json:"users"`                // members as the directory counts them; -1 when it did not tell
+	// Resources is on how many resources it gives a role, by the group search; -1: that did not tell.
+	Resources int `json:"resources,omitempty"`
 	// Source is the name of the identity source that the group is read from; empty: it is Atlassian's own. Name is
 	// "<source>:<group>" then, ID is a SourceGroupID, and Users are the members who have accounts.
 	Source string `json:"source,omitempty"`

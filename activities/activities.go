@@ -10,6 +10,7 @@ import (
 
 	"github.com/castellan-io/castellan/activities/apply"
 	"github.com/castellan-io/castellan/activities/grants"
+	"github.com/castellan-io/castellan/activities/groups"
 	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/activities/reports"
@@ -34,6 +35,7 @@ type Activities struct {
 	Reviews   *reviews.Activities
 	Reports   *reports.Activities
 	Sources   *sources.Activities
+	Groups    *groups.Activities
 
 	Provisioning *provisioning.Activities
 }
@@ -47,6 +49,7 @@ func New(o Options) *Activities {
 		Reconcile: reconcile.New(env, o.Schedules),
 		Reviews:   reviews.New(env, o.Pages),
 		Sources:   sources.New(env),
+		Groups:    groups.New(env),
 
 		Provisioning: provisioning.New(env),
 	}
@@ -62,7 +65,8 @@ type Registry interface {
 
 // Register registers the activities of all rooms, each under its method's name. Recorded histories contain these names.
 func (a *Activities) Register(with Registry) {
-	for _, room := range []any{a.Apply, a.Reconcile, a.Grants, a.Reviews, a.Reports, a.Sources, a.Provisioning} {
+	for _, room := range []any{a.Apply, a.Reconcile, a.Grants, a.Reviews, a.Reports, a.Sources, a.Groups,
+		a.Provisioning} {
 		with.RegisterActivityWithOptions(room, activity.RegisterOptions{SkipInvalidStructFunctions: true})
 	}
 }

@@ -215,6 +215,9 @@ func (c attempted) holding(run string) (opened, closed []access.Holding) {
 	if c.State != access.Done && c.State != access.Already || c.Action == access.Update {
 		return nil, nil
 	}
+	if c.Target.Restores() {
+		return nil, nil // what was there before was not Castellan's own, and is not by being restored
+	}
 	h := access.Holding{
 		Person: c.Person, Target: c.Target, GroupID: c.GroupID, Reasons: c.Reasons, Run: run,
 		Owned: c.State == access.Done || c.attempts > 1,

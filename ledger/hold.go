@@ -40,6 +40,12 @@ const laneOfLinks = "link:"
 // LaneOfBatch returns the lane of a batch of links.
 func LaneOfBatch(batch string) Lane { return Lane(laneOfLinks + batch) }
 
+// laneOfRestores begins the lanes of restores of groups.
+const laneOfRestores = "group-restore:"
+
+// LaneOfRestore returns the lane of the restore of a lost group, by the id that it had.
+func LaneOfRestore(group string) Lane { return Lane(laneOfRestores + group) }
+
 // Hold is a list of changes that a guard held. An organization has at most one open hold in each lane; its lines are
 // the held lines of its run, which are all of one lane.
 type Hold struct {
@@ -210,7 +216,7 @@ func (l *Ledger) DecideHold(ctx context.Context, org, plan, decision, by, note s
 // DecideHoldIn approves or rejects the open hold of a lane, which must be of exactly that plan, and returns it as
 // decided. Approved lines become Planned. Rejected ones become Rejected and are remembered, so that they are not
 // planned again until what asked for them has gone (see Page.Lift); not so when the hold asked for consent to the first
-// run, or to a batch of links.
+// run, to a batch of links, or to the restore of a group.
 //
 // Repeating the decision on the plan decided last returns it again. ErrNotOpen: another plan waits, or none.
 func (l *Ledger) DecideHoldIn(ctx context.Context, org string, lane Lane, plan, decision, by, note string,
@@ -277,7 +283,8 @@ func (w *write) moveHeld(ctx context.Context, run string, to access.ChangeState,
 }
 
 func (w *write) rejectHeld(ctx context.Context, h numbered, at time.Time) error {
-	if strings.HasPrefix(string(h.Lane), laneOfLinks) { // the batch is rejected, not its people for good
+	if strings.HasPrefix(string(h.Lane), laneOfLinks) || strings.HasPrefix(string(h.Lane), laneOfRestores) {
+		// the batch, or the restore, is rejected, not its people for good
 		return w.moveHeld(ctx, h.Run, access.Rejected, at)
 	}
 	for _, rule := range h.Rules {

@@ -109,6 +109,14 @@ func (l *Ledger) UpdateLines(ctx context.Context, org, run string, changes []acc
 	})
 }
 
+// GroupMade sets the id of the group that a run has made in those of its lines that have none.
+func (l *Ledger) GroupMade(ctx context.Context, org, run, group string) error {
+	return l.write(ctx, org, "note the group that run "+run+" made", func(w *write) error {
+		_, err := w.exec(ctx, `UPDATE lines SET group_id = ? WHERE org = ? AND run = ? AND group_id = ''`, group, org, run)
+		return err
+	})
+}
+
 // Verified records that a later read showed changes that were done.
 func (l *Ledger) Verified(ctx context.Context, org, run string, changes []access.Change) error {
 	return l.write(ctx, org, "note which lines of run "+run+" were read back", func(w *write) error {

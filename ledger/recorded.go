@@ -37,7 +37,7 @@ var recordedTables = []*recordedTable{
 	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems,
 	tableEvents, tableRulings, tablePolicyNames,
 	tableRemovalEvents, tableBindings, tableGroupLinks, tableGroupConflicts, tableGroupAccepted,
-	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks,
+	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks, tableGroups,
 }
 
 // recordVersion is the version of the record: it grows whenever tables are added to those above. See [write.recordOld].
@@ -107,6 +107,9 @@ var (
 		since:  2, columns: []string{"account"}}
 	tableLinks = &recordedTable{name: "review_links", key: []string{"id"}, number: []bool{false}, since: 2,
 		columns: []string{"review", "reviewer", "expires", "revoked"}}
+	tableGroups = &recordedTable{name: "group_records", key: []string{"id"}, number: []bool{false}, since: 4,
+		columns: []string{"name", "synced", "directory", "scim_id", "roles", "members", "doubted", "lost", "settled",
+			"outcome", "by_whom"}}
 )
 
 func recordedTableOf(name string) *recordedTable {

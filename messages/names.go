@@ -38,6 +38,7 @@ const (
 	TemporaryGrant = "TemporaryGrant"
 	AccessReview   = "AccessReview"
 	Link           = "Link"
+	GroupRestore   = "GroupRestore"
 	Ledger         = "Ledger"
 )
 
@@ -80,13 +81,13 @@ const (
 	CancelReview  = "cancel"
 )
 
-// ForceContinueAsNew is a signal to OrgSync, TemporaryGrant, AccessReview and Link, without a body, that starts a new
-// history now, as a repair.
+// ForceContinueAsNew is a signal to OrgSync, TemporaryGrant, AccessReview, Link and GroupRestore, without a body, that
+// starts a new history now, as a repair.
 const ForceContinueAsNew = "force-continue-as-new"
 
-// Link accepts ApprovePlan and RejectPlan for its preview.
+// Link and GroupRestore accept ApprovePlan and RejectPlan for their previews.
 
-// Status is the query of OrgSync, Reconcile, TemporaryGrant, AccessReview and Link.
+// Status is the query of OrgSync, Reconcile, TemporaryGrant, AccessReview, Link and GroupRestore.
 const Status = "status"
 
 // Between OrgSync and its Reconcile.
@@ -98,7 +99,7 @@ const (
 
 // Between OrgSync and TemporaryGrant, and from activities to TemporaryGrant.
 const (
-	Look            = "look"     // to a grant, a review, a batch of links: read the ledger, it changed (no body)
+	Look            = "look"     // to a grant, a review, a batch of links, a restore: read the ledger (no body)
 	ReconcileGrant  = "attend"   // to OrgSync: reconcile this person (ReconcileGrantSignal)
 	GrantReconciled = "attended" // to a grant: the result (GrantReconciledSignal)
 )
@@ -106,6 +107,10 @@ const (
 // LinkWave is a signal from Link to OrgSync: write these people's lines of an approved batch (LinkWaveSignal). Look
 // answers it at the run's end.
 const LinkWave = "link-wave"
+
+// RestoreGroup is a signal from GroupRestore to OrgSync: write the approved lines of a restore (RestoreGroupSignal).
+// Look answers it at the run's end.
+const RestoreGroup = "restore-group"
 
 // LookAt is a signal from AccessReview to OrgSync: verdicts came into force, so look at these people (LookAtSignal).
 const LookAt = "look-at"

@@ -17,6 +17,7 @@ const (
 	ScopeGrants = "grants" // what grants that began give, and what those that ended gave
 
 	ScopeProvision = "provision" // the records of a SCIM directory
+	ScopeRestore   = "restore"   // a lost group, with its roles and members
 )
 
 // Scope is what a run looks at.
@@ -35,6 +36,8 @@ type Scope struct {
 	Identities []string `json:"identities,omitempty"`
 	// Batch is that of links whose lines, of these Identities, an approved hold writes.
 	Batch string `json:"batch,omitempty"`
+	// Restore is the id of the lost group whose restore an approved hold writes.
+	Restore string `json:"restore,omitempty"`
 }
 
 // ReconcileInput starts one run. Only OrgSync should start it.

@@ -25,6 +25,7 @@ const (
 	ReportIdentities = "identities"    // the people of identity sources, with their accounts, records and states
 	ReportLinks      = "links"         // the people of a batch of links, and what became of them
 	ReportConflicts  = "conflicts"     // groups of identity sources that differ from those at Atlassian
+	ReportGroups     = "groups"        // the records of groups, or who is in one by its record
 	ReportLedger     = "verify-ledger" // recompute the ledger's hash chain, and compare the tables with it
 )
 
@@ -53,7 +54,7 @@ type ReportInput struct {
 	State     string          `json:"state,omitempty"`
 	Policy    json.RawMessage `json:"policy,omitempty"` // preview: as in OrgSyncInput; empty for the one in force
 	// findings: which report, by default the newest; review, evidence: which review; links: which batch; conflicts: the
-	// group whose people are listed
+	// group whose people are listed; groups: the members of this group, by its id or name
 	ID       string `json:"id,omitempty"`
 	Campaign string `json:"campaign,omitempty"` // reviews: only of this one
 	By       string `json:"by,omitempty"`       // review: only the items of this reviewer
@@ -62,6 +63,7 @@ type ReportInput struct {
 	Format    string `json:"format,omitempty"` // findings: summary, json, csv or html
 	// verify-ledger: N:HASH, an entry's number and hash, kept elsewhere
 	Head  string `json:"head,omitempty"`
+	Lost  bool   `json:"lost,omitempty"`  // groups: only those that are lost
 	Limit int    `json:"limit,omitempty"` // rows at most; default 200, maximum 2,000
 	After string `json:"after,omitempty"` // the page after this one: next of the last answer
 }
@@ -90,6 +92,8 @@ type ReportAnswer struct {
 	// Conflicts are all of them, or those of one group; Conflicted are the people of the latter.
 	Conflicts  []GroupConflict  `json:"conflicts,omitempty"`
 	Conflicted []ConflictPerson `json:"conflicted,omitempty"`
+	Groups     []RecordedGroup  `json:"groups,omitempty"`
+	Members    []RecordedMember `json:"members,omitempty"`
 	Next       string           `json:"next,omitempty"` // pass as after for more
 }
 

@@ -26,6 +26,7 @@ const (
 	RuleRuleNew         = "rule-new"         // a rule is enforced for the first time since it says what it says
 	RuleFlapping        = "flapping"         // a change was made and taken back several times
 	RuleGroupDelete     = "group-delete"     // a group is gone from the identity source that another one follows
+	RuleGroupRestore    = "group-restore"    // a lost group is made again only if somebody wants it
 )
 
 // Verdict is one limit that a run exceeds.

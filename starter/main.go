@@ -65,7 +65,7 @@ func command() *cobra.Command {
 	s.out, s.notes = root.OutOrStdout(), root.ErrOrStderr()
 	root.AddCommand(s.apply(), s.plan(), s.status(), s.why(), s.runs(), s.undo(), s.verifyLedger(), s.explain(),
 		s.findings())
-	root.AddCommand(s.rules(), s.identities(), s.link(), s.links(), s.conflicts())
+	root.AddCommand(s.rules(), s.identities(), s.link(), s.links(), s.conflicts(), s.groups(), s.restore())
 	root.AddCommand(s.grant(), s.approve(), s.deny(), s.extend(), s.revoke(), s.grants())
 	root.AddCommand(s.review(), s.verifyEvidence())
 	return root

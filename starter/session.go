@@ -104,10 +104,11 @@ func (s *session) askAll(ctx context.Context, in messages.ReportInput, limit int
 
 func rows(a messages.ReportAnswer) int {
 	n := len(a.Runs) + len(a.Foreign) + len(a.Grants) + len(a.Hours) + len(a.Reviews) + len(a.Items) + len(a.People) +
-		len(a.Links)
-	if a.Conflicted != nil {
-		n += len(a.Conflicted)
-	} else {
+		len(a.Links) + len(a.Members) + len(a.Conflicted)
+	if len(a.Members) == 0 { // each page of a group's members has the group
+		n += len(a.Groups)
+	}
+	if a.Conflicted == nil { // and each page of a conflict's people the conflict
 		n += len(a.Conflicts)
 	}
 	if a.Plan != nil {
@@ -124,6 +125,9 @@ func join(all *messages.ReportAnswer, page messages.ReportAnswer) {
 		append(all.Grants, page.Grants...)
 	all.Links = append(all.Links, page.Links...)
 	all.Conflicted = append(all.Conflicted, page.Conflicted...) // of one group, which every page names
+	if all.Members = append(all.Members, page.Members...); len(page.Members) == 0 {
+		all.Groups = append(all.Groups, page.Groups...)
+	}
 	all.Hours, all.Reviews, all.Items = append(all.Hours, page.Hours...), append(all.Reviews, page.Reviews...),
 		append(all.Items, page.Items...)
 	all.People = append(all.People, page.People...)

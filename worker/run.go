@@ -43,6 +43,7 @@ func start(temporal client.Client, acts *activities.Activities, settings config.
 	flows.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
 	flows.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
 	flows.RegisterWorkflowWithOptions(workflows.Link, workflow.RegisterOptions{Name: messages.Link})
+	flows.RegisterWorkflowWithOptions(workflows.GroupRestore, workflow.RegisterOptions{Name: messages.GroupRestore})
 	flows.RegisterWorkflowWithOptions(workflows.AccessReview, workflow.RegisterOptions{Name: messages.AccessReview})
 	flows.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
 	flows.RegisterWorkflowWithOptions(workflows.Ledger, workflow.RegisterOptions{Name: messages.Ledger})

@@ -53,7 +53,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	}
 	if workflow.GetVersion(ctx, "signals-with-the-start", workflow.DefaultVersion, 1) > workflow.DefaultVersion {
 		h.ListensTo(messages.ReconcileGrant, messages.WritesPaused, messages.RunProgress, messages.ForceContinueAsNew,
-			messages.LookAt, messages.LinkWave)
+			messages.LookAt, messages.LinkWave, messages.RestoreGroup)
 	}
 	if workflow.GetVersion(ctx, "words-kept-for-the-next-history", workflow.DefaultVersion,
 		1) > workflow.DefaultVersion {
@@ -73,7 +73,7 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	s.receiveFromRuns(ctx)
 	kit.ReceiveEach(ctx, h, messages.ReconcileGrant, s.checkQueueGrant, s.queueGrant)
 	kit.ReceiveEach(ctx, h, messages.LookAt, checkLookAt, s.lookAt)
-	kit.ReceiveEach(ctx, h, messages.LinkWave, s.checkLinkWave, s.linkWave)
+	s.receiveFromProcedures(ctx)
 	kit.ReceiveSignal(ctx, h, messages.ForceContinueAsNew, func() { s.history.Force(); s.wake = true })
 	return nil
 }

@@ -30,7 +30,7 @@ type childRun struct {
 	lookingUp  bool // its hold is being looked up
 	over       bool
 	requested  bool           // somebody asked for it
-	wave       messages.Scope // of a batch of links, if it is one
+	wave       messages.Scope // of a batch of links or a restore, if it is one
 	continued  bool           // it was stopped, and the next history continues it
 }
 
@@ -124,6 +124,7 @@ func (s *orgSync) runInBackground(ctx workflow.Context, in messages.ReconcileInp
 		_ = workflow.Await(ctx, func() bool { return !b.lookingUp }) // its hold before its end
 		b.over, s.full, s.Running = true, nil, nil
 		s.answerBatch(ctx, in.Scope)
+		s.answerRestore(ctx, in.Scope)
 		sum.Provision = in.Scope.Provision // of a run that failed without a summary, too
 		s.recordRun(ctx, sum, err)
 		if err == nil && in.Scope.Provision != "" {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/activities/reconcile"
+	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/activities/sources"
 	"github.com/castellan-io/castellan/messages"
 )
@@ -43,6 +44,12 @@ func newSourceLoop(t *testing.T, read ...func() (sources.WatchResult, error)) *s
 			s.accepts = append(s.accepts, in)
 			return true, nil
 		}, activity.RegisterOptions{Name: "AcceptSource"})
+		l.env.RegisterActivityWithOptions(func(_ context.Context, in sources.DecideConflictInput) (string, error) {
+			if in.Conflict == "sha256:old" {
+				return "", session.NonRetryable(session.ErrNotOpen, errors.New("the difference has changed"))
+			}
+			return "web", nil
+		}, activity.RegisterOptions{Name: "DecideConflict"})
 		l.env.RegisterActivityWithOptions(func(_ context.Context, in provisioning.FindIdentitiesInput) ([]string,
 			error) {
 			if in.Provision != "staff" {
@@ -139,6 +146,38 @@ func TestOrgSyncAcceptsASuspectRead(t *testing.T) {
 	require.NoError(t, done.err)
 	require.NoError(t, done.rejected)
 	require.Equal(t, "hr", l.accepts[0].Source)
+}
+
+// TestOrgSyncDecidesConflictsOfGroups: an accepted conflict has everybody verified; a rejected one nobody; what cannot be
+// decided is refused, with the reason.
+func TestOrgSyncDecidesConflictsOfGroups(t *testing.T) {
+	l := newSourceLoop(t, wasRead())
+	runs := func() (full int) {
+		for _, run := range l.runs {
+			if run.Scope.Kind == messages.ScopeFull {
+				full++
+			}
+		}
+		return full
+	}
+	in := func(hash, by string) messages.ConflictInput { return messages.ConflictInput{Conflict: hash, By: by} }
+	var before, rejected, accepted int
+	nobody := l.updateAt(2*time.Second, messages.AcceptConflict, in("sha256:1", ""))
+	nothing := l.updateAt(2*time.Second, messages.RejectConflict, in("web", "ana"))
+	old := l.updateAt(3*time.Second, messages.AcceptConflict, in("sha256:old", "ana"))
+	l.at(4*time.Second, func() { before = runs() })
+	no := l.updateAt(5*time.Second, messages.RejectConflict, in("sha256:1", "ana"))
+	l.at(9*time.Second, func() { rejected = runs() })
+	yes := l.updateAt(10*time.Second, messages.AcceptConflict, in("sha256:1", "ana"))
+	l.at(20*time.Second, func() { accepted = runs() })
+	l.start(25 * time.Second)
+	require.ErrorContains(t, nobody.rejected, "say who decides")
+	require.ErrorContains(t, nothing.rejected, "give the hash of the difference")
+	require.ErrorContains(t, old.err, "the difference has changed")
+	contains(t, no.message(t), "web stays as it is")
+	require.Equal(t, before, rejected)
+	contains(t, yes.message(t), "a full verification starts now")
+	require.Equal(t, before+1, accepted)
 }
 
 // TestOrgSyncAcceptsWhatWasSeen: accept-source may leave out what the read lacks as long as that stayed what it was

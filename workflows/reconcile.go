@@ -76,9 +76,12 @@ func Reconcile(ctx workflow.Context, raw converter.RawValue) (messages.RunSummar
 	r.history = kit.NewRenewal(r.handlers, kit.Limits{Events: renewRunAt})
 	r.named = namesExecutions(ctx)
 	r.serveGate(ctx)
-	if r.isRecordsRun() {
+	switch {
+	case r.isRecordsRun():
 		err = r.runRecordPhases(ctx)
-	} else {
+	case r.isRestoreRun():
+		err = r.runRestorePhases(ctx)
+	default:
 		err = r.runPhases(ctx)
 	}
 	if workflow.IsContinueAsNewError(err) {

@@ -158,7 +158,7 @@ func (r *reconciliation) confirmAgain(ctx workflow.Context, action access.Action
 	if err := r.drain(ctx); err != nil {
 		return err
 	}
-	if r.isRecordsRun() { // each is decided again when it is written
+	if r.isRecordsRun() || r.isRestoreRun() { // each is decided again when it is written
 		return nil
 	}
 	if action == access.Remove && r.mustConfirm(ctx) {

@@ -64,6 +64,7 @@ func TestRecord(t *testing.T) {
 		"blocked grant": playBlockedGrant,
 		"rules":         playRules, "ledger": playLedger, "review": playReview, "review at once": playReviewAtOnce,
 		"ended review": playEndedReviews, "sources": playSources, "links": playLinks,
+		"restores": playRestores,
 	} {
 		people := small
 		if strings.Contains(name, "review") {

@@ -49,7 +49,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 		flow, _, _ := strings.Cut(name, "-")
 		replayed[flow] = true
 	}
-	for _, flow := range []string{"orgsync", "reconcile", "report", "grant", "review", "link"} {
+	for _, flow := range []string{"orgsync", "reconcile", "report", "grant", "review", "link", "restore"} {
 		require.True(t, replayed[flow], "no history of %s is recorded", flow)
 	}
 }
@@ -73,6 +73,12 @@ func idOf(t *testing.T, name string, history *historypb.History) string {
 		return reviewID(in.Campaign)
 	case messages.Link: // its input does not say which batch it is, but the file's name does
 		return messages.LinkID(org, strings.Split(name, "-")[1])
+	case messages.GroupRestore: // so is the group's id
+		var in messages.RestoreInput
+		if read(&in); in.State != nil {
+			return in.State.Workflow
+		}
+		return messages.RestoreID(org, "some-group")
 	case messages.Reconcile:
 		var in messages.ReconcileInput
 		read(&in)
@@ -94,6 +100,7 @@ func register(r registry) {
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.Reconcile})
 	r.RegisterWorkflowWithOptions(workflows.TemporaryGrant, workflow.RegisterOptions{Name: messages.TemporaryGrant})
 	r.RegisterWorkflowWithOptions(workflows.Link, workflow.RegisterOptions{Name: messages.Link})
+	r.RegisterWorkflowWithOptions(workflows.GroupRestore, workflow.RegisterOptions{Name: messages.GroupRestore})
 	r.RegisterWorkflowWithOptions(workflows.AccessReview, workflow.RegisterOptions{Name: messages.AccessReview})
 	r.RegisterWorkflowWithOptions(workflows.Report, workflow.RegisterOptions{Name: messages.Report})
 	r.RegisterWorkflowWithOptions(workflows.Ledger, workflow.RegisterOptions{Name: messages.Ledger})

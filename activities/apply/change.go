@@ -59,8 +59,8 @@ func (a *Activities) apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if err != nil {
 		return ChangeResult{}, err
 	}
-	if access.RecordOf(in.Target) != "" {
-		return s.applyRecord(ctx, in)
+	if apply := s.ofOtherKind(in.Target); apply != nil {
+		return apply(ctx, in)
 	}
 	lent := in.Now
 	if !lent {
@@ -147,6 +147,17 @@ func (a *Activities) ApplySeveral(ctx context.Context, in ChangesInput) (results
 		results = append(results, result)
 	}
 	return results, nil
+}
+
+// ofOtherKind returns what makes changes that are not about one person's access alone; nil if the target is.
+func (s *Session) ofOtherKind(target access.Entitlement) func(context.Context, ChangeInput) (ChangeResult, error) {
+	switch {
+	case access.RecordOf(target) != "":
+		return s.applyRecord
+	case target.Restores():
+		return s.applyRestore
+	}
+	return nil
 }
 
 // outdated confirms a removal again. It returns the line in its final state if the person should keep the access after
@@ -434,6 +445,8 @@ type NextInput struct {
 	Identities []string `json:"identities,omitempty"`
 	// Batch is that of links whose lines are asked for: only those of people whose wave was begun.
 	Batch string `json:"batch,omitempty"`
+	// Person is the one whose lines are asked for; "": everybody's.
+	Person string `json:"person,omitempty"`
 }
 
 // NextResult has the lines in their smallest form, since the history contains them.
@@ -464,7 +477,7 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 		return NextResult{}, err
 	}
 	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions,
-		Waited: in.Approved, Limit: in.Limit}
+		Waited: in.Approved, Limit: in.Limit, Person: in.Person}
 	if filter.After, err = session.ReadKey(in.After); err != nil {
 		return NextResult{}, session.NonRetryable(session.ErrUnknown, err)
 	}
@@ -513,10 +526,16 @@ func (s *Session) begunLinks(ctx context.Context, in NextInput) (begun []string,
 	return begun, err
 }
 
-// guarded is guarded for the policy that the run is bound to. A record has no floor.
+// guarded is guarded for the policy that the run is bound to. A record has no floor; members of a group with a maximum
+// are restored one at a time.
 func (s *Session) guarded(ctx context.Context, run string, c access.Change) (bool, error) {
 	if access.RecordOf(c.Target) != "" {
 		return false, nil
+	}
+	if name, restored := access.RestoreOf(c.Target); restored || c.Target.Restores() {
+		return slices.ContainsFunc(s.Policy.Protected, func(p policy.Protected) bool {
+			return p.Maximum > 0 && access.SameName(p.Target.Group(), name)
+		}), nil
 	}
 	b, err := s.BoundOf(ctx, run)
 	if err != nil {

@@ -89,20 +89,8 @@ func (a *Activities) EndLinks(ctx context.Context, in EndLinksInput) (EndLinksRe
 		return EndLinksResult{}, err
 	}
 	why := "the link batch ended before: " + in.State
-	left := ledger.Filter{States: []access.ChangeState{access.Held, access.Planned}, Limit: session.LinesAtOnce}
-	for more := true; more; {
-		lines, err := l.Lines(ctx, in.Org, in.Run, left)
-		if err != nil {
-			return EndLinksResult{}, err
-		}
-		for i := range lines {
-			lines[i].State, lines[i].Answer = access.Superseded, why
-			left.After = session.KeyOf(lines[i])
-		}
-		if err := l.UpdateLines(ctx, in.Org, in.Run, lines); err != nil {
-			return EndLinksResult{}, err
-		}
-		more = len(lines) == session.LinesAtOnce
+	if err := (&session.Session{Env: a.env, Org: in.Org}).EndLines(ctx, in.Run, why); err != nil {
+		return EndLinksResult{}, err
 	}
 	if in.LinesOnly {
 		return EndLinksResult{}, nil

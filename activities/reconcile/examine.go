@@ -68,7 +68,7 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	if !in.Preview {
 		// Lines of grants and of records are decided again when they are written.
 		if err := s.Ledger.Supersede(ctx, in.Org, in.Run, ids, s.Now(), messages.ScopeGrants,
-			messages.ScopeProvision); err != nil {
+			messages.ScopeProvision, messages.ScopeRestore); err != nil {
 			return JudgeResult{}, err
 		}
 	}

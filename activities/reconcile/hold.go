@@ -293,6 +293,8 @@ type DecideInput struct {
 	Decision string `json:"decision"` // approve or reject
 	// Batch is that of links whose plan it is; "": it is a plan of the organization's loop.
 	Batch string `json:"batch,omitempty"`
+	// Restore is the id of the lost group whose restore the plan is.
+	Restore string `json:"restore,omitempty"`
 	messages.DecisionInput
 }
 
@@ -439,6 +441,9 @@ func (a *Activities) Decide(ctx context.Context, in DecideInput) (DecideResult, 
 func (a *Activities) laneOf(ctx context.Context, in DecideInput) (ledger.Lane, error) {
 	if in.Batch != "" {
 		return ledger.LaneOfBatch(in.Batch), nil
+	}
+	if in.Restore != "" {
+		return ledger.LaneOfRestore(in.Restore), nil
 	}
 	decided, err := a.env.Ledger.HoldsIn(ctx, in.Org, ledger.LaneIdentity, mostDecisions)
 	if err == nil && slices.ContainsFunc(decided, func(h ledger.Hold) bool { return h.Plan == in.Plan }) {

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/groups"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/ledger"
@@ -157,6 +158,11 @@ func (j *judgement) read(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if j.full && !j.in.Preview {
+		if err := j.recordGroups(ctx); err != nil {
+			return err
+		}
+	}
 	if j.full && !j.dry {
 		lost, err := j.lost(ctx, j.bound, j.in.RunInput)
 		if err != nil {
@@ -165,6 +171,20 @@ func (j *judgement) read(ctx context.Context) (err error) {
 		j.findings = append(j.findings, ofAll(lost)...)
 	}
 	return nil
+}
+
+// recordGroups ends what the run recorded of groups and their members, and finds the groups that are lost.
+func (j *judgement) recordGroups(ctx context.Context) error {
+	run, err := j.Ledger.Run(ctx, j.Org, j.in.Run)
+	if err != nil {
+		return err
+	}
+	if err := groups.Seal(ctx, j.Session.Session, j.outline.Outline, run.Started); err != nil {
+		return err
+	}
+	lost, err := groups.Lost(ctx, j.Session.Session, j.outline.Sites)
+	j.findings = append(j.findings, ofAll(lost)...)
+	return err
 }
 
 // weigh sums up what the guard decides on. First it takes out what a partial run has to leave to a full one.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/castellan-io/castellan/access"
+	"github.com/castellan-io/castellan/activities/groups"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
@@ -39,7 +40,8 @@ type OutlineResult struct {
 // that the policy wants created, unless it is a preview. A repeat reads again and replaces.
 //
 // Calls: one for a hundred people whom the policy names, groups/100, one or two for sites, one for domains if a rule
-// asks who is external, one per group that gives a role named by the policy, one per target group that opens an app.
+// asks who is external, one per group that gives a role named by the policy, one per target group that opens an app;
+// and those of [groups.Keep].
 func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResult, error) {
 	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {
@@ -88,6 +90,9 @@ func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResul
 	}
 	s.KeepBound(in.Run, bound)
 	if !in.Preview {
+		if err := groups.Keep(ctx, s.Session.Session, in.Run, outline); err != nil {
+			return OutlineResult{}, err
+		}
 		s.renewSchedules(ctx, in.Policy)
 	}
 	return OutlineResult{

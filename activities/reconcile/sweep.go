@@ -6,6 +6,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/apply"
+	"github.com/castellan-io/castellan/activities/groups"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/ledger"
@@ -32,6 +33,10 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepRes
 	if err != nil {
 		return session.SweepResult{}, err
 	}
+	run, there, err := s.recorded(ctx, in.RunInput)
+	if err != nil {
+		return session.SweepResult{}, err
+	}
 	return s.Session.Sweep(ctx, session.SweepBlock{Cursor: in.Cursor, Block: in.Block, Pages: in.Pages,
 		Expand: s.Expand()}, func(key string, users []organization.User) error {
 		people, err := s.People(ctx, users)
@@ -42,9 +47,24 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (session.SweepRes
 		for i, u := range users {
 			shown[i] = u.AccountID
 		}
-		return s.decide(ctx, bound, in.RunInput, ledger.Page{Key: key, People: people, Shown: shown},
-			true)
+		if err := s.decide(ctx, bound, in.RunInput, ledger.Page{Key: key, People: people, Shown: shown},
+			true); err != nil || in.Preview {
+			return err
+		}
+		return groups.Members(ctx, s.Session.Session, there, people, run.Started)
 	})
+}
+
+// recorded returns the record of a run over everybody, and which groups its outline has: their members are recorded.
+func (s *task) recorded(ctx context.Context, in session.RunInput) (run ledger.Run, there map[string]bool, err error) {
+	if in.Preview {
+		return run, nil, nil
+	}
+	if run, err = s.Ledger.Run(ctx, s.Org, in.Run); err != nil {
+		return run, nil, err
+	}
+	o, err := s.OutlineOf(ctx, in.Run)
+	return run, groups.There(o.Outline), err
 }
 
 // decide decides one page of people and records it. With count, it adds the source groups seen to the run's evidence.

@@ -36,6 +36,7 @@ func (a *Activities) questionsOfLedger() map[string]session.Question {
 		messages.ReportIdentities: a.identities,
 		messages.ReportLinks:      a.links,
 		messages.ReportConflicts:  a.conflicts,
+		messages.ReportGroups:     a.groups,
 	}
 }
 
@@ -55,7 +56,7 @@ func (a *Activities) answer(ctx context.Context, in messages.ReportInput) (messa
 	ask, known := a.questions[in.Kind]
 	if !known {
 		return answer, session.NonRetryable(session.ErrUnknown,
-			fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours, reviews, review, evidence, identities, links, conflicts and verify-ledger", in.Kind))
+			fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours, reviews, review, evidence, identities, links, conflicts, groups and verify-ledger", in.Kind))
 	}
 	err := ask(ctx, in, &answer)
 	return answer, err

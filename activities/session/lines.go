@@ -85,3 +85,24 @@ func HoldMessage(h ledger.Hold) *messages.Hold {
 	}
 	return m
 }
+
+// EndLines ends the lines of a run that are held, or released and not begun, as superseded.
+func (s *Session) EndLines(ctx context.Context, run, why string) error {
+	left := ledger.Filter{States: []access.ChangeState{access.Held, access.Planned}, Limit: LinesAtOnce}
+	for {
+		lines, err := s.Ledger.Lines(ctx, s.Org, run, left)
+		if err != nil {
+			return err
+		}
+		for i := range lines {
+			lines[i].State, lines[i].Answer = access.Superseded, why
+			left.After = KeyOf(lines[i])
+		}
+		if err := s.Ledger.UpdateLines(ctx, s.Org, run, lines); err != nil {
+			return err
+		}
+		if len(lines) < LinesAtOnce {
+			return nil
+		}
+	}
+}

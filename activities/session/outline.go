@@ -202,7 +202,7 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 	if err != nil {
 		return o, err
 	}
-	o.Roles, err = s.readRoles(ctx, candidates)
+	o.Roles, err = s.GroupRoles(ctx, candidates)
 	return o, err
 }
 
@@ -249,7 +249,7 @@ func (s *Session) eachGroup(ctx context.Context, q organization.GroupQuery, visi
 func groupOf(g organization.Group) access.Group {
 	return access.Group{
 		ID: g.ID, Name: g.Name, Synced: g.ExternalSynced || g.ManagedBy == "external",
-		Modifiable: g.Modifiable, Users: g.Users,
+		Modifiable: g.Modifiable, Users: g.Users, Resources: g.Resources,
 	}
 }
 
@@ -359,7 +359,10 @@ func (s *Session) candidates(ctx context.Context, o access.Outline, last policy.
 	return SortedKeys(ids), nil
 }
 
-func (s *Session) readRoles(ctx context.Context, groups []string) ([]access.RoleAssignment, error) {
+// GroupRoles reads the roles that groups give.
+//
+// Calls: one for each group that gives roles on up to a hundred resources.
+func (s *Session) GroupRoles(ctx context.Context, groups []string) ([]access.RoleAssignment, error) {
 	found := make([][]access.RoleAssignment, len(groups))
 	work, ctx := errgroup.WithContext(ctx)
 	work.SetLimit(outlineAtOnce)

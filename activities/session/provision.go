@@ -57,7 +57,7 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 	}
 	p.Doubted = slices.DeleteFunc(doubted,
 		func(d plan.DoubtedSource) bool { return !slices.Contains(p.Spec.From, d.Name) })
-	p.SCIM, err = s.scimClient(p.Spec.Directory)
+	p.SCIM, err = s.SCIMClient(p.Spec.Directory)
 	return p, err
 }
 
@@ -86,8 +86,8 @@ func (s *Session) compiledProvision(spec *provision.Provision) (identity.Provisi
 	return compiled, err
 }
 
-// scimClient returns a client of a SCIM directory.
-func (s *Session) scimClient(d provision.Directory) (*scim.Client, error) {
+// SCIMClient returns a client of a SCIM directory.
+func (s *Session) SCIMClient(d provision.Directory) (*scim.Client, error) {
 	base, err := url.JoinPath(strings.TrimSuffix(strings.TrimSuffix(s.baseURL, "/"), "/admin"), "scim", "directory", d.ID)
 	if err != nil {
 		return nil, NonRetryable(ErrPolicy, err)

@@ -54,6 +54,11 @@ func TestWrites(t *testing.T) {
 		},
 			http.MethodPost, "/admin/v1/orgs/org-1/users/a/roles/revoke",
 			map[string]any{"role": "atlassian/admin", "resource": jira}},
+		"assign role to group": {func(ctx context.Context) error {
+			return client.AssignGroupRole(ctx, "d1", "g1", "atlassian/user", jira)
+		},
+			http.MethodPost, "/admin/v2/orgs/org-1/directories/d1/groups/g1/role-assignments/assign",
+			map[string]any{"resourceId": jira, "roleId": "atlassian/user"}},
 		"suspend": {func(ctx context.Context) error { return client.SuspendUser(ctx, "d1", "a") },
 			http.MethodPost, "/admin/v2/orgs/org-1/directories/d1/users/a/suspend", nil},
 		"restore": {func(ctx context.Context) error { return client.RestoreUser(ctx, "d1", "a") },
@@ -98,6 +103,7 @@ func TestMeaningsOfAShortage(t *testing.T) {
 	x.status, x.answer = 409, said("ADMIN-UAM-409-3")
 	require.ErrorIs(t, client.AssignRole(t.Context(), "a", "atlassian/user", jira), organization.ErrLicenceLimit)
 	x.status, x.answer = 409, said("ADMIN-409-3")
+	require.ErrorIs(t, client.AssignGroupRole(t.Context(), "d", "g", "atlassian/user", jira), organization.ErrLicenceLimit)
 	require.ErrorIs(t, client.RestoreUser(t.Context(), "d", "a"), organization.ErrLicenceLimit)
 	x.status, x.answer = 400, said("ADMIN-400-32")
 	require.ErrorIs(t, client.RestoreUser(t.Context(), "d", "a"), organization.ErrLicenceLimit)
@@ -186,6 +192,8 @@ func TestProgrammingErrorsAreNotSent(t *testing.T) {
 		"unknown app role":  client.AssignRole(t.Context(), "a", "atlassian/king", jira),
 		"short app role":    client.RevokeRole(t.Context(), "a", "admin", jira),
 		"no ARI":            client.AssignRole(t.Context(), "a", "atlassian/admin", "acme"),
+		"group, no ARI":     client.AssignGroupRole(t.Context(), "d", "g", "atlassian/admin", "acme"),
+		"group, no role":    client.AssignGroupRole(t.Context(), "d", "g", "", jira),
 		"nobody's role":     client.RevokeRole(t.Context(), "", "atlassian/admin", jira),
 		"suspended where":   client.SuspendUser(t.Context(), "-", "a"),
 		"restored where":    client.RestoreUser(t.Context(), "-", "a"),

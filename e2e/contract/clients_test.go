@@ -141,6 +141,14 @@ func driveMembership(c *contractTest, groupID, synced, ana, bo string) {
 		require.ErrorIs(t, client.AddMember(ctx, directory, groupID, account), organization.ErrAlreadyMember)
 	}
 	require.ErrorIs(t, client.AddMember(ctx, directory, c.groupNamed(synced), bo), organization.ErrForbidden)
+	const user = "atlassian/user"
+	jira := c.app()
+	require.NoError(t, client.AssignGroupRole(ctx, directory, groupID, user, jira))
+	require.NoError(t, client.AssignGroupRole(ctx, directory, groupID, user, jira), "it gives the role already")
+	roles, err := client.GroupRoleAssignments(ctx, directory, groupID, "")
+	require.NoError(t, err)
+	require.Equal(t, []string{user}, roles.Items[0].Roles)
+	require.ErrorIs(t, client.AssignGroupRole(ctx, directory, "no-such-group", user, jira), organization.ErrNotFound)
 
 	first, err := client.SearchUsers(ctx, directory,
 		organization.UserQuery{GroupIDs: []string{groupID}, Limit: 1, Expand: []string{organization.ExpandGroups}})

@@ -43,6 +43,9 @@ func (c *contractTest) calls(client organization.Writer, group, account string) 
 		"event actions": func(ctx context.Context) error { _, err := client.EventActions(ctx); return err },
 		"create group":  func(ctx context.Context) error { return client.CreateGroup(ctx, directory, "refused", "") },
 		"add member":    func(ctx context.Context) error { return client.AddMember(ctx, directory, group, account) },
+		"assign role to group": func(ctx context.Context) error {
+			return client.AssignGroupRole(ctx, directory, group, "atlassian/user", "ari:cloud:jira-software::site/1")
+		},
 		"remove member": func(ctx context.Context) error { return client.RemoveMember(ctx, directory, group, account) },
 		"assign role": func(ctx context.Context) error {
 			return client.AssignOrgRole(ctx, account,
@@ -76,7 +79,7 @@ func (c *contractTest) calls(client organization.Writer, group, account string) 
 
 var writes = map[string]bool{
 	"create group": true, "add member": true, "remove member": true, "assign role": true, "revoke role": true,
-	"assign app role": true,
+	"assign app role": true, "assign role to group": true,
 	"revoke app role": true, "suspend": true, "restore": true, "remove user": true, "invite": true,
 }
 

@@ -123,16 +123,9 @@ func TestTemporalCommandsSayWhatTheCodeKnows(t *testing.T) {
 			requireBody(t, c, input, known[name])
 		case strings.HasPrefix(verb, "start"):
 			require.Equal(t, messages.QueueWorkflows, c.flag("--task-queue"), c.where)
-			if c.flag("--type") == messages.AccessReview {
-				requireBody(t, c, input, &messages.AccessReviewInput{})
-				continue
-			}
-			if c.flag("--type") == messages.Link {
-				requireBody(t, c, input, &messages.LinkInput{})
-				continue
-			}
-			require.Equal(t, messages.OrgSync, c.flag("--type"), c.where)
-			requireBody(t, c, input, &messages.OrgSyncInput{})
+			requireBody(t, c, input, map[string]any{messages.OrgSync: &messages.OrgSyncInput{},
+				messages.AccessReview: &messages.AccessReviewInput{}, messages.Link: &messages.LinkInput{},
+				messages.GroupRestore: &messages.RestoreInput{}}[c.flag("--type")])
 		case strings.HasPrefix(verb, "execute"):
 			require.Equal(t, messages.Report, c.flag("--type"), c.where)
 			require.Equal(t, messages.QueueWorkflows, c.flag("--task-queue"), c.where)
