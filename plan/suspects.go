@@ -120,14 +120,17 @@ func findRecreated(limit policy.SourceLimit, b *policy.Bound, before map[string]
 	return nil, ""
 }
 
-// losesByRename reports whether a source group was renamed and no longer gives all that it gave.
+// losesByRename reports whether a source group was renamed and no longer gives all that it gave. What follows it by its
+// id, it still gives.
 func losesByRename(b *policy.Bound, was, id string) bool {
 	is := b.SourceName(id)
 	if is == "" || access.SameName(was, is) {
 		return false
 	}
 	gives := b.TargetsFedBy(is)
-	return slices.ContainsFunc(b.TargetsFedBy(was), func(t int) bool { return !slices.Contains(gives, t) })
+	return slices.ContainsFunc(b.TargetsFedBy(was), func(t int) bool {
+		return !slices.Contains(gives, t) && !slices.Contains(b.Targets[t].Sources, id)
+	})
 }
 
 // MembersSeen returns how many members of a group the sweep met; swept is false if there was no sweep, or if it did not

@@ -135,11 +135,12 @@ func TestAMissingGroupIsMadeAndFilled(t *testing.T) {
 	written, _ = o.verify()
 	require.Empty(t, written)
 
-	// A new name of the source's group changes nothing but is told.
-	o.groups["g1"] = sourceGroup{"team-internet", []string{"bo", "carol", "dan"}}
+	// A new name of the source's group changes nothing but is told; who leaves meanwhile is not kept by it.
+	o.groups["g1"] = sourceGroup{"team-internet", []string{"bo", "dan"}}
 	o.read()
 	written, verdict = o.verify()
-	require.Equal(t, map[string]access.ChangeState{"add dan@acme.example to group:team-web": access.Done}, written)
+	require.Equal(t, map[string]access.ChangeState{"add dan@acme.example to group:team-web": access.Done,
+		"remove carol@acme.example from group:team-web": access.Done}, written)
 	require.Contains(t, strings.Join(verdict.Findings, "\n"), "group-renamed hr:team-internet")
 	require.Nil(t, verdict.Hold)
 }

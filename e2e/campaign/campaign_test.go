@@ -49,6 +49,12 @@ func TestCampaignOfGroups(t *testing.T) {
 	schedules(t, followedOrganization, func(int) []cloud.Fault { return nil })
 }
 
+// TestCampaignOfLostGroups does it on such organizations where another provider deletes groups at Atlassian, which are
+// restored in the end.
+func TestCampaignOfLostGroups(t *testing.T) {
+	schedules(t, losingOrganization, func(int) []cloud.Fault { return nil })
+}
+
 // most is how many schedules an organization lives through. Several organizations do at once: they mostly wait.
 const most = 25
 

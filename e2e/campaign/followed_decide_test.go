@@ -2,6 +2,8 @@ package campaign
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -38,7 +40,8 @@ func (w *followedOrg) decideHold(ctx context.Context, hold messages.Hold) error 
 	if err != nil || answer.Plan == nil || answer.Plan.Run.Run != hold.Run {
 		return err
 	}
-	if err := w.look(ctx, 0); err != nil {
+	conflicts, err := w.conflicts(ctx)
+	if err = errors.Join(err, w.look(ctx, 0)); err != nil {
 		return err
 	}
 	var leaving []membership
@@ -49,7 +52,9 @@ func (w *followedOrg) decideHold(ctx context.Context, hold messages.Hold) error 
 		switch {
 		case line.Action == access.Adopt:
 			continue
-		case f == nil || line.Action != access.Remove || w.wanted(f, m.account) || w.hand[m]:
+		case f == nil || line.Action != access.Remove || w.hand[m] || w.any(f, time.Now(), func(t *team) bool {
+			return t.there() && t.people.now()[m.account] && !apart(conflicts, f, t)
+		}):
 			return nil
 		}
 		leaving = append(leaving, m)
@@ -63,17 +68,23 @@ func (w *followedOrg) decideHold(ctx context.Context, hold messages.Hold) error 
 		_ = w.Decide(ctx, org, messages.RejectPlan, hold.Plan) // it may just have been replaced
 		return nil
 	}
+	before := maps.Clone(w.approved) // another plan may have been approved just now
 	for _, m := range leaving {
 		w.approved[m] = true
 	}
 	if err := w.Decide(ctx, org, messages.ApprovePlan, hold.Plan); err != nil { // likewise
-		for _, m := range leaving {
-			delete(w.approved, m)
-		}
+		w.approved = before
 		return nil
 	}
 	w.approvals++
 	return nil
+}
+
+// apart reports whether a group does not follow a team yet, because the two differ.
+func apart(conflicts []messages.GroupConflict, f *follower, t *team) bool {
+	return slices.ContainsFunc(conflicts, func(c messages.GroupConflict) bool {
+		return c.Group == f.name && c.Key == t.key && !c.Follows
+	})
 }
 
 // conflicts lists where groups differ.

@@ -56,6 +56,7 @@ type followedOrg struct {
 	teams     map[string]*team     // by key, gone or not
 	followers map[string]*follower // by name
 	serial    int
+	source    string     // guard.source.share
 	random    *rand.Rand // of the schedule
 	seed      uint64     // likewise
 
@@ -77,7 +78,7 @@ type followedOrg struct {
 }
 
 func newFollowed(ctx context.Context, s *stack.Stack) (orgModel, error) {
-	w := &followedOrg{Stack: s, idp: idp.New(idp.Options{Page: 7}), random: rand.New(rand.NewPCG(5, 5)),
+	w := &followedOrg{Stack: s, idp: idp.New(idp.Options{Page: 7}), source: "100%", random: rand.New(rand.NewPCG(5, 5)),
 		keys: map[string]string{}, emails: map[string]string{}, teams: map[string]*team{},
 		followers: map[string]*follower{}, hand: map[membership]bool{}, adopted: map[membership]bool{},
 		approved: map[membership]bool{}, rejected: map[string]bool{}}
@@ -136,9 +137,9 @@ guard:
   target: {removals: 100000, share: 100%%}
   lastAccess: {people: 100000}
   window: {removals: 100000, share: 100%%}
-  source: {share: 100%%}
+  source: {share: %s}
 sync: {feed: 5s}
-`, org, w.Simulator.OrgID, stack.KeyVariable, corp, w.url, corpSecret, corp, teamPrefix)
+`, org, w.Simulator.OrgID, stack.KeyVariable, corp, w.url, corpSecret, corp, teamPrefix, w.source)
 }
 
 func (w *followedOrg) begun(context.Context) error { return nil }
@@ -361,7 +362,7 @@ func (w *followedOrg) report(t *testing.T) {
 	require.Empty(t, w.deleted, "groups deleted at Atlassian")
 }
 
-// lines is access.Change with the group's name.
+// membershipOf returns what a line is about.
 func membershipOf(line access.Change) membership {
 	return membership{strings.ToLower(line.Target.Group()), line.Person}
 }

@@ -155,6 +155,11 @@ func (s *Simulator) LocalGroup(ctx context.Context, name string) error {
 	return s.control(ctx, http.MethodPost, "groups", map[string]any{"name": name}, nil)
 }
 
+// DropGroup deletes one of the organization's own groups as an admin would.
+func (s *Simulator) DropGroup(ctx context.Context, name string) error {
+	return s.control(ctx, http.MethodDelete, "groups/"+url.PathEscape(name), nil, nil)
+}
+
 // SCIM returns a client of the organization's SCIM directory: what the identity provider does.
 func (s *Simulator) SCIM() (scim.Writer, error) {
 	client, err := scim.New(scim.Options{
