@@ -122,7 +122,10 @@ func (c Change) Label() string {
 	if who == "" {
 		who = c.Person
 	}
+	_, group := SCIMGroupOf(c.Target)
 	switch verb := c.Verb(); {
+	case c.Target.Kind() == KindSCIMGroupExists:
+		return verb + " SCIM group " + group
 	case verb == "suspend" || verb == "restore":
 		return verb + " " + who
 	case c.Target == Organization:
@@ -140,6 +143,12 @@ func (c Change) Label() string {
 // Verb returns what the change does, in a word: suspend or restore where it concerns presence and not a grant.
 func (c Change) Verb() string {
 	switch {
+	case c.Target.Kind() == KindSCIMGroupExists && c.Action == Add:
+		return "create"
+	case c.Target.Kind() == KindSCIMGroupExists && c.Action == Remove:
+		return "delete"
+	case c.Target.Kind() == KindSCIMGroupExists:
+		return "take over"
 	case c.Target != Directory || OnlyGrants(c.Reasons):
 		return string(c.Action)
 	case c.Action == Remove:

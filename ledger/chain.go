@@ -33,8 +33,9 @@ const (
 	// EntryProvisionAdopted: the first plan of a provision was approved
 	EntryProvisionAdopted = "provision-adopted"
 
-	EntryIdentityBound  = "identity-bound"  // which account, or which record of a directory, an identity is from now on
-	EntrySourceAccepted = "source-accepted" // what a suspect read of a source showed was accepted
+	EntryIdentityBound  = "identity-bound"   // which account, or which record of a directory, an identity is from now on
+	EntryGroupBound     = "scim-group-bound" // which group of a SCIM directory follows one of a source from now on
+	EntrySourceAccepted = "source-accepted"  // what a suspect read of a source showed was accepted
 
 	EntryRows = "rows" // how rows of the ledger are after this transaction; see recorded.go
 

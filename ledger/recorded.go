@@ -38,10 +38,11 @@ var recordedTables = []*recordedTable{
 	tableEvents, tableRulings, tablePolicyNames,
 	tableRemovalEvents, tableBindings,
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks,
+	tableSyncedGroups,
 }
 
 // recordVersion is the version of the record: it grows whenever tables are added to those above. See [write.recordOld].
-const recordVersion = 3
+const recordVersion = 4
 
 var (
 	tableOrganizations = &recordedTable{name: "organizations",
@@ -82,6 +83,9 @@ var (
 	tableBindings = &recordedTable{name: "bindings", key: []string{"provision", "source", "key"},
 		number: []bool{false, false, false}, since: 3,
 		columns: []string{"bound", "account", "since", "by_whom"}}
+	tableSyncedGroups = &recordedTable{name: "synced_groups", key: []string{"provision", "source", "key"},
+		number: []bool{false, false, false}, since: 4,
+		columns: []string{"source_name", "bound", "name", "former", "former_name", "since", "by_whom"}}
 	tableMarks = &recordedTable{name: "marks", key: []string{"person", "rule"}, number: []bool{false, false}, since: 2,
 		columns: []string{"since", "told"}}
 	tableSuspensions = &recordedTable{name: "suspensions", key: []string{"person"}, number: []bool{false}, since: 2,
