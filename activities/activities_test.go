@@ -30,10 +30,10 @@ func (r *registered) RegisterActivityWithOptions(room any, _ activity.RegisterOp
 // TestRegisterKeepsTheNamesInHistories: workflows that run already ask for activities by these names, whichever room
 // they are in.
 func TestRegisterKeepsTheNamesInHistories(t *testing.T) {
-	const names = `AcceptSource Admit Answer Apply Attend Attended BurnCodes CheckDecider CheckWave CloseEnded
+	const names = `AcceptSource Admit Answer Apply ApplyGroup Attend Attended BurnCodes CheckDecider CheckWave CloseEnded
 		Confirm Decide DecideGrant DecideRecords EndLinks Examine ExpireGrant Explain ExtendGrant
 		FindIdentities FindRun Finish Govern GovernBegin GovernEnd HandOver Judge JudgeLinks JudgeRecords
-		KeepSchedules Next NextWave Outline PickLinks PlanUndo PreviewLinks ReadGrants ReadRecords RequestGrant
+		KeepSchedules Next NextGroups NextWave Outline PickLinks PlanUndo PreviewLinks ReadGrants ReadRecords RequestGrant
 		ResendCode ReviewAttend ReviewBegin ReviewCarry ReviewClose ReviewEnd ReviewMark ReviewProgress
 		ReviewRank ReviewRevoke ReviewSay ReviewStage ReviewSweep ReviewTell RevokeGrant RuleTime Set Standing
 		Sweep Tell Verify VerifyRecords Watch WatchSource`

@@ -76,6 +76,8 @@ type Progress struct {
 	Unseen int `json:"unseen,omitempty"`
 	// Slow: a role was changed, which may take half a minute to show.
 	Slow bool `json:"slow,omitempty"`
+	// Groups: lines of groups of a SCIM directory are to be written after those of its records.
+	Groups bool `json:"groups,omitempty"`
 }
 
 // Exhausted is a target that accepts no more changes of one kind. One without licences left still lets people go.

@@ -58,6 +58,10 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if access.RecordOf(in.Target) != "" {
 		return s.applyRecord(ctx, in)
 	}
+	if access.ProvisionOf(in.Target) != "" {
+		return ChangeResult{}, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("%s is a group of a SCIM directory, which ApplyGroup writes", in.Target))
+	}
 	lent := in.Now
 	if !lent {
 		if lent, err = s.lent(ctx, in); err != nil {
@@ -394,6 +398,8 @@ type NextInput struct {
 	Identities []string `json:"identities,omitempty"`
 	// Batch is that of links whose lines are asked for: only those of people whose wave was begun.
 	Batch string `json:"batch,omitempty"`
+	// Target is that of the lines that are asked for; empty: any.
+	Target access.Entitlement `json:"target,omitempty"`
 }
 
 // NextResult has the lines in their smallest form, since the history contains them.
@@ -424,7 +430,7 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 		return NextResult{}, err
 	}
 	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions,
-		Waited: in.Approved, Limit: in.Limit}
+		Waited: in.Approved, Target: in.Target, Limit: in.Limit}
 	if filter.After, err = session.ReadKey(in.After); err != nil {
 		return NextResult{}, session.NonRetryable(session.ErrUnknown, err)
 	}
@@ -473,9 +479,9 @@ func (s *Session) begunLinks(ctx context.Context, in NextInput) (begun []string,
 	return begun, err
 }
 
-// guarded is guarded for the policy that the run is bound to. A record has no floor.
+// guarded is guarded for the policy that the run is bound to. A SCIM directory has no floors.
 func (s *Session) guarded(ctx context.Context, run string, c access.Change) (bool, error) {
-	if access.RecordOf(c.Target) != "" {
+	if access.ProvisionOf(c.Target) != "" {
 		return false, nil
 	}
 	b, err := s.BoundOf(ctx, run)

@@ -158,7 +158,7 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 		return o, err
 	}
 	named := slices.Concat(s.Policy.Entitlements(), last.Granted)
-	if needsSites(named) || s.Policy.NeedsActivity() {
+	if needsSites(named) || s.Policy.NeedsActivity() || s.syncsGroups() {
 		if o.Sites, err = s.ReadSites(ctx); err != nil {
 			return o, err
 		}
@@ -321,7 +321,13 @@ func (s *Session) candidates(ctx context.Context, o access.Outline, last policy.
 			ids[t.GroupID] = true
 		}
 	}
-	return SortedKeys(ids), nil
+	synced, err := s.syncedNames(ctx, bound, o)
+	for _, g := range o.Groups {
+		if synced[access.Fold(g.Name)] && g.Source == "" && !opensNothing[g.ID] {
+			ids[g.ID] = true
+		}
+	}
+	return SortedKeys(ids), err
 }
 
 func (s *Session) readRoles(ctx context.Context, groups []string) ([]access.RoleAssignment, error) {
