@@ -120,6 +120,7 @@ type RunSummary struct {
 	Provision string       `json:"provision,omitempty"`
 	States    []StateCount `json:"states,omitempty"`
 	Gap       int          `json:"gap,omitempty"`      // likewise, active managed accounts without a record
+	Groups    *GroupCounts `json:"groups,omitempty"`   // likewise, groups of the directory
 	Doubtful  bool         `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
 	// Due is how many of its changes affect facts that the policy uses: their people are decided again. Round counts
 	// consecutive runs caused by such changes, and Since is when the first of them began.

@@ -35,7 +35,9 @@ func (b *Bound) SyncedGroups(name string, groups []access.Group, former map[stri
 }
 
 // SyncedNames returns the names, folded, that groups of identity sources have in SCIM directories by the policy.
-func (b *Bound) SyncedNames(groups []access.Group) map[string]bool { return b.syncs.syncedNames(groups) }
+func (b *Bound) SyncedNames(groups []access.Group) map[string]bool {
+	return b.syncs.syncedNames(groups)
+}
 
 func (s *groupSyncs) syncedNames(groups []access.Group) map[string]bool {
 	names := map[string]bool{}

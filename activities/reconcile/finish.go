@@ -258,6 +258,9 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 		if err != nil {
 			return sum, err
 		}
+		if sum.Groups, err = a.env.GroupCounts(ctx, in.Org, in.Policy, sum.Provision); err != nil {
+			return sum, err
+		}
 	}
 	sum.Ended = a.env.Now()
 	if err := a.endRun(ctx, &run, sum); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/castellan-io/castellan/atlassian/scim"
 	"github.com/castellan-io/castellan/identity"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/provision"
@@ -91,6 +92,36 @@ func (p *Provisioner) hasGroups() bool {
 func (p *Provisioner) HasGroups(ctx context.Context) (bool, error) {
 	bound, err := p.Ledger.SyncedGroups(ctx, p.Org, p.Spec.Name)
 	return len(bound) > 0 || p.hasGroups(), err
+}
+
+// GroupCounts counts the groups of a provision's directory that follow groups of sources, and who is in them; nil if
+// there are none.
+func (a *Env) GroupCounts(ctx context.Context, org, hash, name string) (*messages.GroupCounts, error) {
+	bound, err := a.Ledger.SyncedGroups(ctx, org, name)
+	if err != nil || len(bound) == 0 {
+		return nil, err
+	}
+	p, err := a.WrittenPolicy(ctx, org, hash)
+	if err != nil {
+		return nil, err
+	}
+	counts := &messages.GroupCounts{}
+	for _, one := range p.Provision {
+		if one.Name != name {
+			continue
+		}
+		groups, err := a.Ledger.DirectoryGroups(ctx, org, one.Directory.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range groups {
+			if slices.ContainsFunc(bound, func(b ledger.SyncedGroup) bool { return b.Group == g.ID }) {
+				counts.Groups++
+				counts.Memberships += g.Count
+			}
+		}
+	}
+	return counts, nil
 }
 
 // EachDirectoryGroup visits the groups of the directory, some at a time. Where they are too large for one answer, it
