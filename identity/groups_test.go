@@ -131,8 +131,8 @@ func TestResolveGroups(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			facts := GroupFacts{Wanted: tt.wanted, Bound: tt.bound, Directory: tt.directory, Adopted: tt.adopted, Read: tt.read,
-				Organization: func(name string) (OrganizationGroup, bool) {
+			facts := GroupFacts{Wanted: tt.wanted, Bound: tt.bound, Directory: tt.directory, Adopted: tt.adopted,
+				Read: tt.read, Organization: func(name string) (OrganizationGroup, bool) {
 					g, known := tt.organization[strings.ToLower(name)]
 					return g, known
 				}}

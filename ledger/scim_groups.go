@@ -192,7 +192,7 @@ func (l *Ledger) GroupWork(ctx context.Context, org, run string, waited *bool) (
 }
 
 // GroupLines returns the next lines of a run that are to be written for a group of a SCIM directory, by person. after
-// is the person of the last one before; of lines that waited for a decision, or did not, only those that waited selects.
+// is the person of the last one before; waited selects as in GroupWork.
 func (l *Ledger) GroupLines(ctx context.Context, org, run string, of GroupWork, waited *bool, after string,
 	limit int) ([]access.Change, error) {
 	query, args := selectChange+` WHERE `+ofSCIMGroups+` AND org = ? AND run = ? AND target = ? AND person > ?

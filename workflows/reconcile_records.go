@@ -15,8 +15,8 @@ const phaseChange = "change" // changes of records' attributes
 func (r *reconciliation) isRecordsRun() bool { return r.in.Scope.Provision != "" }
 
 // runRecordPhases runs the phases of a run over records: leavers first, so that they wait for nobody; then joiners,
-// then changes; then the directory's groups. Each line is decided again at the moment of writing, from the ledger's replica of the sources and the
-// record as it is then.
+// then changes; then the directory's groups. Each line is decided again at the moment of writing, from the ledger's
+// replica of the sources and the record as it is then.
 func (r *reconciliation) runRecordPhases(ctx workflow.Context) error {
 	for {
 		r.show(ctx)

@@ -55,12 +55,8 @@ func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 	if err != nil {
 		return ChangeResult{}, err
 	}
-	if access.RecordOf(in.Target) != "" {
-		return s.applyRecord(ctx, in)
-	}
 	if access.ProvisionOf(in.Target) != "" {
-		return ChangeResult{}, session.NonRetryable(session.ErrUnknown,
-			fmt.Errorf("%s is a group of a SCIM directory, which ApplyGroup writes", in.Target))
+		return s.applyRecord(ctx, in)
 	}
 	lent := in.Now
 	if !lent {

@@ -290,7 +290,7 @@ func (c *groupChange) groupID() string {
 // moves returns, for each line, the record that is to join or leave the group now; "" if nothing asks for that.
 func (c *groupChange) moves(ctx context.Context, lines []access.Change) ([]string, error) {
 	records := make([]string, len(lines))
-	if c.group == nil || c.in.Action == access.Remove && !c.group.Leaves || c.in.Action == access.Add && !c.group.Joins {
+	if g, joins := c.group, c.in.Action == access.Add; g == nil || joins && !g.Joins || !joins && !g.Leaves {
 		return records, nil
 	}
 	var refs []ledger.Ref

@@ -301,7 +301,8 @@ func (d *decider) addStrays(ctx context.Context, page *ledger.Page, g *identity.
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(states[line.Person].Rejected, func(c access.Change) bool { return sameChange(c, line) }) {
+		if slices.ContainsFunc(states[line.Person].Rejected,
+			func(c access.Change) bool { return sameChange(c, line) }) {
 			page.Suppressed++
 			continue
 		}

@@ -135,7 +135,8 @@ func (v *verification) recordsOf(ctx context.Context, lines []access.Change) ([]
 }
 
 // shownGroups sees which of the new groups the organization shows.
-func (v *verification) shownGroups(ctx context.Context, changed map[string]*groupLines) (findings []access.Finding, err error) {
+func (v *verification) shownGroups(ctx context.Context, changed map[string]*groupLines) (findings []access.Finding,
+	err error) {
 	var names []string
 	for _, l := range changed {
 		for _, line := range l.made {

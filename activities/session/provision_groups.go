@@ -276,7 +276,8 @@ func (g *Groups) Loses(name string, stays []identity.GroupID, held []access.Hold
 func (p *Provisioner) MembershipLine(c Candidate, d identity.Decision, m identity.Membership,
 	action access.Action) access.Change {
 	line := access.Change{Target: access.SCIMGroupTarget(p.Spec.Name, m.Name), Action: action, State: access.Planned,
-		Sources: []string{c.Lead.String(), access.SourceGroupID(m.Source, m.Key)}, Reasons: p.groupReasons(m.GroupDecision)}
+		Sources: []string{c.Lead.String(), access.SourceGroupID(m.Source, m.Key)},
+		Reasons: p.groupReasons(m.GroupDecision)}
 	line.Person, line.Email = c.name(d)
 	line.HeldBy = HeldBy(m.Holds)
 	return line

@@ -205,8 +205,8 @@ func TestSyncedGroupsOfReservedNames(t *testing.T) {
 	require.Zero(t, o.stats().Operations["scim.groups.create"])
 }
 
-// TestSyncedGroupsSurviveTrouble: whatever answers are lost, and whenever the worker dies, there is one group each, with
-// everybody in it.
+// TestSyncedGroupsSurviveTrouble: whatever answers are lost, and whenever the worker dies, there is one group each,
+// with everybody in it.
 func TestSyncedGroupsSurviveTrouble(t *testing.T) {
 	t.Parallel()
 	o := start(t, crew())
