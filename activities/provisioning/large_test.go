@@ -55,7 +55,7 @@ func TestSyncedGroupsOfFiftyThousandMemberships(t *testing.T) {
 		t.Skip("50,000 memberships: make test-large")
 	}
 	o := start(t, syncsAll)
-	const people, groups, members = 1000, 200, 250
+	const people, groups, members = 300, 200, 250
 	keys := o.crew(people)
 	for n := range groups {
 		name := fmt.Sprintf("g%03d team-%03d", n, n)
