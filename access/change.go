@@ -128,6 +128,7 @@ func (c Change) Label() string {
 	}
 	name, restored := RestoreOf(c.Target)
 	role, resource, ofGroup := GroupRoleOf(c.Target)
+	_, group := SCIMGroupOf(c.Target)
 	switch verb := c.Verb(); {
 	case ofGroup:
 		return "give the restored group " + role + " on " + resource
@@ -135,6 +136,8 @@ func (c Change) Label() string {
 		return "make group " + name + " again"
 	case restored:
 		return "add " + who + " to the restored group " + name
+	case c.Target.Kind() == KindSCIMGroupExists:
+		return verb + " SCIM group " + group
 	case verb == "suspend" || verb == "restore":
 		return verb + " " + who
 	case c.Target == Organization:
@@ -152,6 +155,12 @@ func (c Change) Label() string {
 // Verb returns what the change does, in a word: suspend or restore where it concerns presence and not a grant.
 func (c Change) Verb() string {
 	switch {
+	case c.Target.Kind() == KindSCIMGroupExists && c.Action == Add:
+		return "create"
+	case c.Target.Kind() == KindSCIMGroupExists && c.Action == Remove:
+		return "delete"
+	case c.Target.Kind() == KindSCIMGroupExists:
+		return "take over"
 	case c.Target != Directory || OnlyGrants(c.Reasons):
 		return string(c.Action)
 	case c.Action == Remove:

@@ -30,11 +30,11 @@ func (r *registered) RegisterActivityWithOptions(room any, _ activity.RegisterOp
 // TestRegisterKeepsTheNamesInHistories: workflows that run already ask for activities by these names, whichever room
 // they are in.
 func TestRegisterKeepsTheNamesInHistories(t *testing.T) {
-	const names = `AcceptSource Admit Answer Apply ApplySeveral Attend Attended BeginRestore BurnCodes CheckDecider
+	const names = `AcceptSource Admit Answer Apply ApplyGroup ApplySeveral Attend Attended BeginRestore BurnCodes CheckDecider
 		CheckRestore CheckWave CloseEnded Confirm Decide DecideConflict DecideGrant DecideRecords EndLinks EndRestore
 		Examine ExpireGrant Explain ExtendGrant
 		FindIdentities FindRun Finish Govern GovernBegin GovernEnd HandOver Judge JudgeLinks JudgeRecords
-		JudgeRestore KeepSchedules Next NextWave Outline PickLinks PlanUndo PreviewLinks PreviewRestore ReadGrants
+		JudgeRestore KeepSchedules Next NextGroups NextWave Outline PickLinks PlanUndo PreviewLinks PreviewRestore ReadGrants
 		ReadRecords RequestGrant
 		ResendCode ReviewAttend ReviewBegin ReviewCarry ReviewClose ReviewEnd ReviewMark ReviewProgress
 		ReviewRank ReviewRevoke ReviewSay ReviewStage ReviewSweep ReviewTell RevokeGrant RuleTime Set Standing

@@ -42,6 +42,8 @@ type Identity struct {
 	Presence Presence
 	Since    time.Time // since when it has this Presence; zero: not known
 	Groups   []string  // names
+	// GroupKeys are the keys of the groups.
+	GroupKeys []string
 	// Attributes are as in the source; see attribute.Subject. Empty unless the person is Enabled or Disabled.
 	Attributes map[string]any
 }

@@ -55,6 +55,16 @@ const (
 	HoldUnbound      Hold = "leaver-unbound"   // a leaver whose record was found by the address and never bound
 )
 
+// The reasons to hold a change of a group, or of who is in it.
+const (
+	HoldGroupDelete   Hold = "group-delete"   // the source no longer has the group
+	HoldGroupReplace  Hold = "group-replace"  // it was renamed in the source
+	HoldGroupTakeover Hold = "group-takeover" // another identity provider made the group
+	HoldGroupConflict Hold = "group-conflict" // Atlassian has a group of its own of that name
+	HoldGroupDropped  Hold = "group-dropped"  // Atlassian never shows the group
+	HoldStrayMember   Hold = "stray-member"   // somebody else put the person into the group
+)
+
 // Finding is the key of something about a person that people should know. The keys are stable.
 type Finding string
 
@@ -76,6 +86,16 @@ const (
 	FindUnexplained Finding = "identity-unexplained"
 )
 
+// The findings about groups. Each has its own detail.
+const (
+	FindGroupConflict Finding = "group-conflict" // Atlassian, or another directory, has a group of that name
+	FindGroupDropped  Finding = "group-dropped"  // Atlassian accepts the group, and never shows it
+	FindGroupMissing  Finding = "group-missing"  // it is not there, and the policy does not create it
+	FindGroupRenamed  Finding = "group-renamed"  // in the source, to a name that the policy does not know
+	FindGroupTaken    Finding = "group-taken"    // its name is another's
+	FindGroupUnwanted Finding = "group-unwanted" // the policy no longer wants it
+)
+
 // explanations are what the findings and holds mean to people, and what to do.
 var explanations = map[string]string{
 	string(FindDuplicate):   "several records or identities may be one person's; correct one, or bind by id",
@@ -93,7 +113,7 @@ var explanations = map[string]string{
 	string(FindUnexplained): "the ledger's chain does not explain what they are bound to, so nothing is written for them; " +
 		"see starter verify-ledger",
 
-	string(HoldRebind):       "a known address appeared under a new key, or the record was deleted, and not by Castellan",
+	string(HoldRebind):       "a known address appeared under a new key, or the record or group was deleted, and not by Castellan",
 	string(HoldEmailChange):  "the address that links record and account would change",
 	string(HoldScopeChange):  "they are outside the policy's scope",
 	string(HoldExternalLink): "they are external and would be linked for the first time",
@@ -101,6 +121,14 @@ var explanations = map[string]string{
 	string(HoldInactive):     "their account was deactivated at Atlassian, and a record would activate it",
 	string(HoldLink):         "they have an account but no record, and would be linked",
 	string(HoldUnbound):      "they left, but their record was found by its address alone",
+
+	string(HoldGroupDelete): "the source no longer has the group: deleting it takes from its members whatever it gives",
+	string(HoldGroupReplace): "the source renamed the group: a new one takes its members, and the former one is deleted " +
+		"once the new one opens the same apps; give it the same access in admin.atlassian.com",
+	string(HoldGroupTakeover): "another identity provider made the group, and it would follow the source's from now on",
+	string(HoldGroupConflict): "Atlassian has a group of its own of that name: a synced one waits until a person accepts it there, and then its members replace those",
+	string(HoldGroupDropped):  "Atlassian accepted the group and never shows it: it serves nobody",
+	string(HoldStrayMember):   "somebody else put them into the group, and the source's group does not have them",
 }
 
 // Explain returns what a finding means, and what to do.

@@ -33,8 +33,9 @@ const (
 	// EntryProvisionAdopted: the first plan of a provision was approved
 	EntryProvisionAdopted = "provision-adopted"
 
-	EntryIdentityBound  = "identity-bound"  // which account, or which record of a directory, an identity is from now on
-	EntrySourceAccepted = "source-accepted" // what a suspect read of a source showed was accepted
+	EntryIdentityBound  = "identity-bound"   // which account, or which record of a directory, an identity is from now on
+	EntryGroupBound     = "scim-group-bound" // which group of a SCIM directory follows one of a source from now on
+	EntrySourceAccepted = "source-accepted"  // what a suspect read of a source showed was accepted
 
 	EntryGroupLinked   = "group-linked"   // a group at Atlassian follows one of a source from now on, or no longer
 	EntryGroupConflict = "group-conflict" // a difference between the two was accepted or rejected

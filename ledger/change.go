@@ -212,7 +212,8 @@ type changeBody struct {
 
 // holding returns the holdings that the answer opens or closes.
 func (c attempted) holding(run string) (opened, closed []access.Holding) {
-	if c.State != access.Done && c.State != access.Already || c.Action == access.Update {
+	if c.State != access.Done && c.State != access.Already || c.Action == access.Update ||
+		c.Target.Kind() == access.KindSCIMGroupExists { // nobody's
 		return nil, nil
 	}
 	if c.Target.Restores() {

@@ -20,6 +20,7 @@ type Filter struct {
 	States  []access.ChangeState // none: any
 	Actions []access.Action      // none: any
 	Person  string               // account id; "": anyone
+	Target  access.Entitlement   // "": any
 	After   Key                  // the last line of the page before, whole
 	Through Key                  // the last line that is wanted, whole
 	Waited  *bool                // whether lines waited for a person's decision; nil: both
@@ -50,6 +51,9 @@ func linesQuery(org, run string, f Filter) (string, []any) {
 	}
 	if f.Person != "" {
 		and(`person = ?`, f.Person)
+	}
+	if f.Target != "" {
+		and(`target = ?`, string(f.Target))
 	}
 	if f.Waited != nil {
 		and(`(held_by <> '') = ?`, *f.Waited)

@@ -38,6 +38,7 @@ var recordedTables = []*recordedTable{
 	tableEvents, tableRulings, tablePolicyNames,
 	tableRemovalEvents, tableBindings, tableGroupLinks, tableGroupConflicts, tableGroupAccepted,
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks, tableGroups,
+	tableSyncedGroups,
 }
 
 // recordVersion is the version of the record: it grows whenever tables are added to those above. See [write.recordOld].
@@ -89,6 +90,9 @@ var (
 		columns: []string{"hash", "decision", "by_whom", "note", "decided"}, only: "decision <> ''"}
 	tableGroupAccepted = &recordedTable{name: "group_accepted", key: []string{"person", "group_id"},
 		number: []bool{false, false}, since: 4, columns: []string{"hash", "since"}}
+	tableSyncedGroups = &recordedTable{name: "synced_groups", key: []string{"provision", "source", "key"},
+		number: []bool{false, false, false}, since: 4,
+		columns: []string{"source_name", "bound", "name", "former", "former_name", "since", "by_whom"}}
 	tableMarks = &recordedTable{name: "marks", key: []string{"person", "rule"}, number: []bool{false, false}, since: 2,
 		columns: []string{"since", "told"}}
 	tableSuspensions = &recordedTable{name: "suspensions", key: []string{"person"}, number: []bool{false}, since: 2,

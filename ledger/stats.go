@@ -81,13 +81,13 @@ func (l *Ledger) RemovedSince(ctx context.Context, org string, target access.Ent
 
 // WroteSince returns what Castellan wrote last, or may have written, to this person's membership in the group at t or
 // later; "" if nothing: an event about it is then Castellan's own echo. A role has no group ID: use "". Changes of the
-// person's records do not count.
+// person's records, and of groups in SCIM directories, do not count.
 func (l *Ledger) WroteSince(ctx context.Context, org, person, groupID string, t time.Time) (access.Action, error) {
 	const several = 10 // a person has a record in each of some directories
 	last, err := collect(ctx, l.reads, scanChange, selectChange+` WHERE org = ? AND person = ? AND at >= ? AND state IN ('sent', 'done', 'already')
 		AND group_id = ? AND (state <> 'already' OR attempts > 1) ORDER BY at DESC LIMIT ?`, org, person, instant(t), groupID, several)
 	for _, c := range last {
-		if access.RecordOf(c.Target) == "" {
+		if access.ProvisionOf(c.Target) == "" {
 			return c.Action, nil
 		}
 	}

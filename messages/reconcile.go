@@ -79,6 +79,8 @@ type Progress struct {
 	Unseen int `json:"unseen,omitempty"`
 	// Slow: a role was changed, which may take half a minute to show.
 	Slow bool `json:"slow,omitempty"`
+	// Groups: lines of groups of a SCIM directory are to be written after those of its records.
+	Groups bool `json:"groups,omitempty"`
 }
 
 // Exhausted is a target that accepts no more changes of one kind. One without licences left still lets people go.
@@ -121,6 +123,7 @@ type RunSummary struct {
 	Provision string       `json:"provision,omitempty"`
 	States    []StateCount `json:"states,omitempty"`
 	Gap       int          `json:"gap,omitempty"`      // likewise, active managed accounts without a record
+	Groups    *GroupCounts `json:"groups,omitempty"`   // likewise, groups of the directory
 	Doubtful  bool         `json:"doubtful,omitempty"` // the read was incomplete: everybody is looked at again soon
 	// Due is how many of its changes affect facts that the policy uses: their people are decided again. Round counts
 	// consecutive runs caused by such changes, and Since is when the first of them began.

@@ -209,6 +209,17 @@ type ExplainedRecord struct {
 	HeldBy    []string      `json:"heldBy,omitempty"`
 	Due       time.Time     `json:"due,omitzero"` // a leaver's record is deactivated then
 	Notes     []string      `json:"notes,omitempty"`
+	// Groups are those of the directory that the person is in, joins or leaves.
+	Groups []ExplainedMembership `json:"groups,omitempty"`
+}
+
+// ExplainedMembership is somebody's membership in a group of a SCIM directory, and why.
+type ExplainedMembership struct {
+	Group    string   `json:"group"`           // its name in the directory
+	Source   string   `json:"source"`          // the source's group that it follows
+	Entry    string   `json:"entry,omitempty"` // of the policy's groups
+	Standing string   `json:"standing"`        // member, joins or leaves: in the next run
+	HeldBy   []string `json:"heldBy,omitempty"`
 }
 
 // Fact is one fact of a person as conditions see it.

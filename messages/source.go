@@ -112,11 +112,18 @@ type ProvisionStatus struct {
 	Done     time.Time    `json:"done,omitzero"`    // when a run last succeeded
 	States   []StateCount `json:"states,omitempty"` // how many people are in which state
 	Gap      int          `json:"gap"`              // active managed accounts without a record
+	Groups   *GroupCounts `json:"groups,omitempty"` // of the directory that follow groups of sources; nil: none do
 	Findings []string     `json:"findings,omitempty"`
 	Reported int          `json:"reported,omitempty"`
 	Problem  *Problem     `json:"problem,omitempty"`
 	// Unfinished is what the last run over everybody, or later ones, left to be tried again.
 	Unfinished *Problem `json:"unfinished,omitempty"`
+}
+
+// GroupCounts are how many groups of a SCIM directory follow groups of sources, and how many are in them together.
+type GroupCounts struct {
+	Groups      int `json:"groups"`
+	Memberships int `json:"memberships"`
 }
 
 // StateCount counts people in a state, such as linked.

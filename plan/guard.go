@@ -117,7 +117,7 @@ func onlyConflicts(reasons []access.Reason) bool {
 // judge collects verdicts.
 type judge struct {
 	guard    policy.Guard
-	bound    *policy.Bound
+	bound    *policy.Bound // nil: of groups in a SCIM directory
 	stats    Stats
 	total    Tally
 	verdicts []Verdict
@@ -153,6 +153,9 @@ func (j *judge) run() {
 // unreviewed returns the sums without targets that only reviews name. A campaign may name so many that all other shares
 // look small.
 func (j *judge) unreviewed() Tally {
+	if j.bound == nil { // no review is about groups of a SCIM directory
+		return j.total
+	}
 	return j.stats.sum(func(e access.Entitlement) bool {
 		i, managed := j.bound.Target(e)
 		return !managed || !j.bound.Targets[i].Reviewed

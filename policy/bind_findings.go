@@ -77,8 +77,9 @@ func (w *binder) reportMissing() {
 func (w *binder) reportUncovered() {
 	ignored := w.declared.compile(w.policy.Ignore)
 	reported, more := 0, 0
+	own := w.syncs.syncedNames(w.outline.Groups)
 	for _, g := range w.sources {
-		if w.covered[g.ID] || g.Source != "" || matchAny(ignored, g.groupName) {
+		if w.covered[g.ID] || g.Source != "" || matchAny(ignored, g.groupName) || own[access.Fold(g.Name)] {
 			continue
 		}
 		if reported++; reported > maxUncovered {

@@ -150,6 +150,14 @@ func printRecords(w io.Writer, all []messages.ExplainedRecord) {
 			if len(r.HeldBy) > 0 {
 				display.Fprintf(t, "  the guard would hold it\t%s\n", strings.Join(r.HeldBy, ", "))
 			}
+			for _, g := range r.Groups {
+				held := ""
+				if len(g.HeldBy) > 0 {
+					held = "; the guard would hold it: " + strings.Join(g.HeldBy, ", ")
+				}
+				display.Fprintf(t, "  group %s\t%s; of %s, by %s%s\n", g.Group, g.Standing, g.Source,
+					cmp.Or(g.Entry, "no entry any more"), held)
+			}
 			for _, n := range r.Notes {
 				display.Fprintf(t, "  noticed\t%s\n", n)
 			}
@@ -202,6 +210,9 @@ func printProvisions(w io.Writer, s messages.OrgSyncState) {
 		if p := known.Problem; p != nil {
 			display.Fprintf(w, "    problem since %s: %s: %s; next attempt: %s\n", localTime(p.Since), p.Kind, p.Message,
 				localTime(p.Retry))
+		}
+		if g := known.Groups; g != nil {
+			display.Fprintf(w, "    groups: %d, with %d memberships\n", g.Groups, g.Memberships)
 		}
 		for _, f := range known.Findings {
 			display.Fprintf(w, "    noticed: %s\n", f)

@@ -113,9 +113,21 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 	r, c := answer.Plan.Run, answer.Plan.Run.Counts
 	display.Fprintf(w, "run %s (%s, %s), %s\n", r.Run, r.Scope, r.Trigger, r.Plan)
 	if aboutRecords(answer.Plan) {
-		display.Fprintf(w, "%d people decided: %d records to create, %d to update, %d to deactivate; the guard holds %d of these changes\n\n",
-			c.People, c.Adds, c.Updates, c.Removals, c.Held)
-		printRecordLines(w, answer.Plan.Lines)
+		records, groups := apart(answer.Plan.Lines)
+		what := "%d people decided: %d records to create, %d to update, %d to deactivate; the guard holds %d of these changes\n\n"
+		if len(groups) > 0 {
+			what = "%d people decided: %d records, groups and memberships to make, %d records to update, %d of all to end; the guard holds %d of these changes\n\n"
+		}
+		display.Fprintf(w, what, c.People, c.Adds+c.Adopts, c.Updates, c.Removals, c.Held)
+		if len(records) > 0 || len(groups) == 0 {
+			printRecordLines(w, records)
+		}
+		if len(records) > 0 && len(groups) > 0 {
+			display.Fprintln(w, "")
+		}
+		if len(groups) > 0 {
+			printGroupLines(w, groups)
+		}
 	} else {
 		display.Fprintf(w, "%d people read: %d adds, %d removals, %d adoptions; the guard holds %d of these changes\n\n", c.People,
 			c.Adds, c.Removals, c.Adopts, c.Held)
@@ -155,10 +167,38 @@ func printRecordLines(w io.Writer, lines []access.Change) {
 	_ = table.Flush()
 }
 
+// apart sorts the lines of a provision into those of records and those of groups in its directory.
+func apart(lines []access.Change) (records, groups []access.Change) {
+	for _, l := range lines {
+		if group, _ := access.SCIMGroupOf(l.Target); group != "" {
+			groups = append(groups, l)
+		} else {
+			records = append(records, l)
+		}
+	}
+	return records, groups
+}
+
+// printGroupLines prints the lines of groups in a SCIM directory, with what their people would lose.
+func printGroupLines(w io.Writer, lines []access.Change) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ACTION\tGROUP\tPERSON\tOF\tLOSES\tSTATE\tHELD BY\tANSWER")
+	for _, l := range lines {
+		_, group := access.SCIMGroupOf(l.Target)
+		person := cmp.Or(l.Email, l.Person)
+		if l.Target.Kind() == access.KindSCIMGroupExists {
+			person = "-"
+		}
+		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Verb(), group, person, reasons(l.Reasons),
+			strings.Join(l.Loses, ","), l.State, strings.Join(l.HeldBy, ","), l.Outcome())
+	}
+	_ = table.Flush()
+}
+
 // aboutRecords reports whether the lines are of records in a SCIM directory.
 func aboutRecords(page *messages.PlanPage) bool {
 	return page.Run.Scope == messages.ScopeProvision ||
-		slices.ContainsFunc(page.Lines, func(l access.Change) bool { return len(l.Edits) > 0 })
+		slices.ContainsFunc(page.Lines, func(l access.Change) bool { return access.ProvisionOf(l.Target) != "" })
 }
 
 // recordVerb is what a line does to a record, in a word.

@@ -109,7 +109,7 @@ func TestPrintStatusShowsSourcesAndProvisions(t *testing.T) {
 		"provision staff: 1 absent, 6 linked, at " + localTime(at), "KeyRefused: make a new key",
 		"noticed: duplicate staff: 1 people", "provision guests: not run yet", "starter identities acme",
 		"1 adds, 0 removals for 1 people\n    plan sha256:a",
-		"provision staff, 1 records to create, 2 to update, 3 to deactivate\n    plan sha256:i",
+		"provision staff, 1 additions, 2 updates and 3 removals\n    plan sha256:i",
 		"rebind: 1 changes",
 		`--name approve-plan --input '{"plan":"sha256:i","by":"you@example.com"}'`,
 		`--name reject-plan --input '{"plan":"sha256:i","by":"you@example.com"}'`,

@@ -127,7 +127,7 @@ func printStatus(w io.Writer, s messages.OrgSyncState) {
 
 func printHold(w io.Writer, org string, h messages.Hold) {
 	if h.Provision != "" {
-		display.Fprintf(w, "  held since %s: provision %s, %d records to create, %d to update, %d to deactivate\n    plan %s\n",
+		display.Fprintf(w, "  held since %s: provision %s, %d additions, %d updates and %d removals\n    plan %s\n",
 			localTime(h.Opened), h.Provision, h.Adds, h.Updates, h.Removals, h.Plan)
 	} else {
 		display.Fprintf(w, "  held since %s: %d adds, %d removals for %d people\n    plan %s\n", localTime(h.Opened),

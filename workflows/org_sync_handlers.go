@@ -260,7 +260,7 @@ func (s *orgSync) approvePlan(ctx workflow.Context, in messages.DecisionInput) (
 	s.wake = true
 	if result.Hold.Provision != "" {
 		s.dueAfterDecision(result.Hold.Provision)
-		return messages.Answer{Message: fmt.Sprintf("released: %d records to create, %d to change, %d people to deactivate. Each is decided again before it is written; changes that are no longer called for are left out",
+		return messages.Answer{Message: fmt.Sprintf("released: %d additions, %d updates and %d removals, of records and memberships. Each is decided again before it is written; changes that are no longer called for are left out",
 			result.Hold.Adds, result.Hold.Updates, result.Hold.Removals)}, nil
 	}
 	message := fmt.Sprintf("released: %d adds, %d removals", result.Hold.Adds, result.Hold.Removals)

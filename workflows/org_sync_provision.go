@@ -143,7 +143,7 @@ func (s *orgSync) recordProvision(ctx workflow.Context, sum messages.RunSummary)
 		s.dueProvision(name, "repeated because it was stopped")
 	default:
 		known.Problem, known.Done, known.States, known.Gap = nil, workflow.Now(ctx), sum.States, sum.Gap
-		known.Findings, known.Reported = sum.Findings, sum.Reported
+		known.Findings, known.Reported, known.Groups = sum.Findings, sum.Reported, sum.Groups
 	}
 }
 
@@ -222,6 +222,9 @@ func (s *orgSync) describeProvisions(page *display.Page) {
 		}
 		if u := known.Unfinished; u != nil {
 			page.Line("  - **%s** since %s, next at %s: %s", u.Kind, instant(u.Since), instant(u.Retry), u.Message)
+		}
+		if g := known.Groups; g != nil {
+			page.Line("  - %d groups follow groups of sources, with %d memberships", g.Groups, g.Memberships)
 		}
 		for _, f := range known.Findings {
 			page.Line("  - %s", f)

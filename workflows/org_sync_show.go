@@ -108,7 +108,7 @@ func (s *orgSync) details() string {
 func (s *orgSync) describeHold(page *display.Page, h *messages.Hold) {
 	page.Line("### Waits for a decision\n")
 	if h.Provision != "" {
-		page.Line("Provision %s: %d records to create, %d to update and %d to deactivate are held since %s:\n",
+		page.Line("Provision %s: %d additions, %d updates and %d removals, of records and memberships, are held since %s:\n",
 			h.Provision, h.Adds, h.Updates, h.Removals, instant(h.Opened))
 	} else {
 		page.Line("%d adds and %d removals for %d people are held since %s:\n", h.Adds+h.Adopts, h.Removals, h.People,

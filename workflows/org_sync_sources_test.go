@@ -326,7 +326,7 @@ func TestOrgSyncTriesAnApprovedPlanOfRecordsNowAndThen(t *testing.T) {
 		require.Contains(t, l.page(), "the key is refused")
 	})
 	l.startWith(heldRecords(), 21*time.Minute)
-	contains(t, approved.message(t), "3 records to create")
+	contains(t, approved.message(t), "3 additions")
 	tries := 0
 	for _, run := range l.runs {
 		if run.Scope.Kind == messages.ScopeHold {

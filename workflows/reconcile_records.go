@@ -15,8 +15,8 @@ const phaseChange = "change" // changes of records' attributes
 func (r *reconciliation) isRecordsRun() bool { return r.in.Scope.Provision != "" }
 
 // runRecordPhases runs the phases of a run over records: leavers first, so that they wait for nobody; then joiners,
-// then changes. Each line is decided again at the moment of writing, from the ledger's replica of the sources and the
-// record as it is then.
+// then changes; then the directory's groups. Each line is decided again at the moment of writing, from the ledger's
+// replica of the sources and the record as it is then.
 func (r *reconciliation) runRecordPhases(ctx workflow.Context) error {
 	for {
 		r.show(ctx)
@@ -31,7 +31,13 @@ func (r *reconciliation) runRecordPhases(ctx workflow.Context) error {
 		case phaseAdd:
 			err = r.write(ctx, access.Add, phaseChange)
 		case phaseChange:
-			err = r.write(ctx, access.Update, phaseVerify)
+			err = r.write(ctx, access.Update, r.phaseAfterRecords(ctx))
+		case phaseJoin:
+			err = r.writeGroups(ctx, phaseJoin, phaseLeave)
+		case phaseLeave:
+			err = r.writeGroups(ctx, phaseLeave, phaseDelete)
+		case phaseDelete:
+			err = r.writeGroups(ctx, phaseDelete, phaseVerify)
 		case phaseVerify:
 			return r.verifyRecords(ctx)
 		default:
@@ -41,6 +47,15 @@ func (r *reconciliation) runRecordPhases(ctx workflow.Context) error {
 			return err
 		}
 	}
+}
+
+// recordTarget returns the target of the records that the run is about; empty: it is about none. Groups of the
+// directory are written apart.
+func (r *reconciliation) recordTarget() access.Entitlement {
+	if !r.isRecordsRun() {
+		return ""
+	}
+	return access.RecordTarget(r.in.Scope.Provision)
 }
 
 func (r *reconciliation) recordsRef() provisioning.RunInput {
@@ -88,7 +103,7 @@ func (r *reconciliation) judgeRecords(ctx workflow.Context) error {
 	r.Run.Counts, r.Run.Plan, r.Run.Hold = verdict.Counts, verdict.Plan, verdict.Hold
 	r.Run.Findings, r.Run.Reported = verdict.Findings, verdict.Reported
 	r.Run.Counts.Calls, r.Run.Counts.People = calls+verdict.Counts.Calls, people
-	r.Since = workflow.Now(ctx)
+	r.Since, r.Groups = workflow.Now(ctx), verdict.Groups > 0
 	if r.Phase = phaseRemove; verdict.Open == 0 {
 		r.Phase = ""
 	}

@@ -30,7 +30,7 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 		batch, err := act.Next(ctx, apply.NextInput{
 			RunInput: r.ref(), Actions: []access.Action{action}, After: r.Cursor, Through: through,
 			Approved: r.approvedFilter(), Limit: linesAtOnce, Identities: r.in.Scope.Identities,
-			Batch: r.in.Scope.Batch,
+			Batch: r.in.Scope.Batch, Target: r.recordTarget(),
 		})
 		if err != nil {
 			return err

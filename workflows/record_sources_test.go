@@ -20,10 +20,14 @@ func (r *recordedOrg) exportFiles(people string) {
 	r.t.Helper()
 	text := "number,email,title\n" + people
 	require.NoError(r.t, os.WriteFile(filepath.Join(r.exports, "people.csv"), []byte(text), 0o600))
-	require.NoError(r.t, os.WriteFile(filepath.Join(r.exports, "groups.csv"), []byte("group,key\ncrew,1\n"), 0o600))
+	groups := "group,key\ncrew,1\n"
+	for _, key := range r.crew {
+		groups += "crew," + key + "\n"
+	}
+	require.NoError(r.t, os.WriteFile(filepath.Join(r.exports, "groups.csv"), []byte(groups), 0o600))
 	manifest, err := json.Marshal(map[string]any{"written": time.Now().UTC(), "files": map[string]any{
 		"people.csv": map[string]any{"rows": strings.Count(people, "\n"), "sha256": sum(text)},
-		"groups.csv": map[string]any{"rows": 1, "sha256": sum("group,key\ncrew,1\n")},
+		"groups.csv": map[string]any{"rows": 1 + len(r.crew), "sha256": sum(groups)},
 	}})
 	require.NoError(r.t, err)
 	require.NoError(r.t, os.WriteFile(filepath.Join(r.exports, "manifest.json"), manifest, 0o600))
@@ -57,6 +61,29 @@ func playSources(r *recordedOrg) {
 	r.exportFiles("1,ana@example.com,Lead\n3,another@example.com,\n")
 	r.until(func(s messages.OrgSyncState) bool { return idle(s) && s.Sources[0].People == 2 && linked(s, 2) })
 	r.end("sources")
+}
+
+// playSyncedGroups has a group of the files as a group of the SCIM directory: its first plan is held and approved; then
+// somebody joins it.
+func playSyncedGroups(r *recordedOrg) {
+	r.exportFiles("1,ana@example.com,\n2,new@example.com,\n")
+	r.rules = r.provisioned() + `groups: [{name: crew, from: ["hr:*"], as: synced, create: true}]`
+	r.start("adopt: ask")
+	first := r.until(func(s messages.OrgSyncState) bool { return s.IdentityHold != nil && s.Hold != nil && idle(s) })
+	r.update(messages.ApprovePlan, messages.DecisionInput{Plan: first.Hold.Plan, By: "carol"})
+	r.update(messages.ApprovePlan, messages.DecisionInput{Plan: first.IdentityHold.Plan, By: "carol"})
+	members := func(n int) func(messages.OrgSyncState) bool {
+		return func(s messages.OrgSyncState) bool {
+			return s.IdentityHold == nil && idle(s) && linked(s, 2) && s.Provisions[0].Groups != nil &&
+				s.Provisions[0].Groups.Memberships == n
+		}
+	}
+	r.until(members(1))
+	r.save("reconcile-groups-approved", messages.ReconcileID(org, first.IdentityHold.Run)+":approved")
+	r.crew = []string{"2"}
+	r.exportFiles("1,ana@example.com,\n2,new@example.com,\n")
+	joined := r.until(members(2))
+	r.save("reconcile-groups", messages.ReconcileID(org, joined.Provisions[0].Run))
 }
 
 // playLinks links somebody in a batch that is renewed while it waits, and rejects a batch.

@@ -64,7 +64,7 @@ func TestRecord(t *testing.T) {
 		"blocked grant": playBlockedGrant,
 		"rules":         playRules, "ledger": playLedger, "review": playReview, "review at once": playReviewAtOnce,
 		"ended review": playEndedReviews, "sources": playSources, "links": playLinks,
-		"restores": playRestores,
+		"restores": playRestores, "synced groups": playSyncedGroups,
 	} {
 		people := small
 		if strings.Contains(name, "review") {
@@ -85,7 +85,8 @@ type recordedOrg struct {
 	grants string // the policy's section
 	rules  string // the policy's sections rules and governance, or reviews, or sources and provision
 
-	exports string // a folder of files that a source may read
+	exports string   // a folder of files that a source may read
+	crew    []string // keys of the people in the group crew there
 }
 
 // small is the organization: ten people, two source groups, two targets.

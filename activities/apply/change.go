@@ -447,6 +447,8 @@ type NextInput struct {
 	Batch string `json:"batch,omitempty"`
 	// Person is the one whose lines are asked for; "": everybody's.
 	Person string `json:"person,omitempty"`
+	// Target is that of the lines that are asked for; empty: any.
+	Target access.Entitlement `json:"target,omitempty"`
 }
 
 // NextResult has the lines in their smallest form, since the history contains them.
@@ -477,7 +479,7 @@ func (a *Activities) Next(ctx context.Context, in NextInput) (NextResult, error)
 		return NextResult{}, err
 	}
 	filter := ledger.Filter{States: []access.ChangeState{access.Planned, access.Sent}, Actions: in.Actions,
-		Waited: in.Approved, Limit: in.Limit, Person: in.Person}
+		Waited: in.Approved, Limit: in.Limit, Person: in.Person, Target: in.Target}
 	if filter.After, err = session.ReadKey(in.After); err != nil {
 		return NextResult{}, session.NonRetryable(session.ErrUnknown, err)
 	}
@@ -526,10 +528,10 @@ func (s *Session) begunLinks(ctx context.Context, in NextInput) (begun []string,
 	return begun, err
 }
 
-// guarded is guarded for the policy that the run is bound to. A record has no floor; members of a group with a maximum
-// are restored one at a time.
+// guarded is guarded for the policy that the run is bound to. A SCIM directory has no floors; members of a group with a
+// maximum are restored one at a time.
 func (s *Session) guarded(ctx context.Context, run string, c access.Change) (bool, error) {
-	if access.RecordOf(c.Target) != "" {
+	if access.ProvisionOf(c.Target) != "" {
 		return false, nil
 	}
 	if name, restored := access.RestoreOf(c.Target); restored || c.Target.Restores() {

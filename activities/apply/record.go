@@ -28,6 +28,10 @@ type recordChange struct {
 // decided again. It writes only if the same is asked for then, values included. A repeat finds what an earlier attempt
 // did.
 func (s *Session) applyRecord(ctx context.Context, in ChangeInput) (ChangeResult, error) {
+	if access.RecordOf(in.Target) == "" {
+		return ChangeResult{}, session.NonRetryable(session.ErrUnknown,
+			fmt.Errorf("%s is about a group of a SCIM directory, which ApplyGroup writes", in.Target))
+	}
 	line, err := s.Ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.Now())
 	switch {
 	case err != nil:

@@ -38,10 +38,11 @@ const (
 	noteUnlinked = "unlinked" // a record has lost its account
 
 	noteOverwritten = "overwritten" // somebody else changed a record
+	noteDoubted     = "doubted"     // somebody would leave a group, and the source proves nothing
 )
 
-// DecideRecords decides a block of identities and stores the plan's lines and everybody's state in the ledger. A repeat
-// replaces what it stored.
+// DecideRecords decides a block of identities and stores the plan's lines and everybody's state in the ledger; the last
+// block decides the directory's groups as well. A repeat replaces what it stored.
 func (a *Activities) DecideRecords(ctx context.Context, in DecideInput) (DecideResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.env.Open(ctx, in.Org, in.Policy)
@@ -56,6 +57,9 @@ func (a *Activities) DecideRecords(ctx context.Context, in DecideInput) (DecideR
 	if d.adopted, err = p.Adopted(ctx); err != nil {
 		return DecideResult{}, err
 	}
+	if d.groups, err = p.Groups(ctx); err != nil {
+		return DecideResult{}, err
+	}
 	after, refs := ledger.ReadRef(in.After), refsOf(in.Identities)
 	for page := 0; page < pagesInBlock; page++ {
 		candidates, next, err := p.Candidates(ctx, after, refs)
@@ -67,7 +71,7 @@ func (a *Activities) DecideRecords(ctx context.Context, in DecideInput) (DecideR
 		}
 		activity.RecordHeartbeat(ctx, d.result.People)
 		if next == (ledger.Ref{}) {
-			return d.result, nil
+			return d.result, d.decideGroups(ctx)
 		}
 		after = next
 	}
@@ -79,22 +83,29 @@ func (a *Activities) DecideRecords(ctx context.Context, in DecideInput) (DecideR
 type decider struct {
 	*session.Provisioner
 	in      DecideInput
-	adopted bool // the provision's first plan was approved: whoever is in step already is bound
+	adopted bool            // the provision's first plan was approved: whoever is in step already is bound
+	groups  *session.Groups // nil: the provision has none
 	result  DecideResult
 }
 
 // page decides a page of people.
 func (d *decider) page(ctx context.Context, key string, candidates []session.Candidate) error {
-	rejected, err := d.rejected(ctx, candidates)
+	known, err := d.known(ctx, candidates)
 	if err != nil {
 		return err
 	}
-	page := ledger.Page{Key: key, Notes: ledger.Notes{}, Observe: true}
+	var rejected []access.Change
+	for _, s := range known {
+		rejected = append(rejected, s.Rejected...)
+	}
+	page := ledger.Page{Key: key, Notes: ledger.Notes{}, Observe: d.in.Preview}
 	var states []ledger.ProvisionedState
 	var inStep []session.Match
+	var all []decided
 	for _, c := range candidates {
 		decision := d.Decide.Resolve(c.Person, d.Now())
 		d.result.People++
+		all = append(all, decided{c, decision})
 		states = append(states, stateOf(c, decision))
 		for _, n := range decision.Notes {
 			page.Notes.Add(noteFinding, string(n.Finding))
@@ -120,6 +131,9 @@ func (d *decider) page(ctx context.Context, key string, candidates []session.Can
 		}
 	}
 	if err := d.BindEach(ctx, inStep); err != nil {
+		return err
+	}
+	if err := d.memberships(ctx, &page, all, known); err != nil {
 		return err
 	}
 	slices.SortFunc(page.Changes, func(a, b access.Change) int { return strings.Compare(a.Person, b.Person) })
@@ -154,20 +168,19 @@ func (d *decider) noteWriter(ctx context.Context, notes ledger.Notes, c session.
 	return nil
 }
 
-// rejected returns the changes of these people that somebody rejected.
-func (d *decider) rejected(ctx context.Context, candidates []session.Candidate) (all []access.Change, err error) {
+// known returns what the ledger knows of these people, by their accounts and identities.
+func (d *decider) known(ctx context.Context, candidates []session.Candidate) (map[string]ledger.PersonState, error) {
 	var people []string
 	for _, c := range candidates {
 		people = append(people, c.Lead.String())
 		for _, a := range c.Accounts {
 			people = append(people, string(a.ID))
 		}
+		for _, r := range c.Records {
+			people = append(people, string(r.Account))
+		}
 	}
-	states, err := d.Ledger.States(ctx, d.Org, people, d.Now())
-	for _, s := range states {
-		all = append(all, s.Rejected...)
-	}
-	return all, err
+	return d.Ledger.States(ctx, d.Org, session.EachOnce(people), d.Now().Add(-session.OwnSince))
 }
 
 // sameChange reports whether two changes are the same, values included: whoever rejected one has not seen the other.

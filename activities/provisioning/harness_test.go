@@ -26,7 +26,8 @@ import (
 // provisioned is a simulated organization with a source whose replica a test writes, and a provision of its people.
 type provisioned struct {
 	*activitytest.SimulatedOrg
-	staff map[string]identity // by key
+	staff  map[string]identity // by key
+	groups map[string][]string // keys of members, by the key and name of the group, as "g1 eng"
 }
 
 // identity is somebody of the source.
@@ -45,7 +46,13 @@ var people = cloud.OrgFile{
 
 func start(t *testing.T, more string) *provisioned {
 	t.Helper()
-	o := &provisioned{SimulatedOrg: activitytest.NewOf(t, people), staff: map[string]identity{}}
+	return startOf(t, people, more)
+}
+
+func startOf(t *testing.T, file cloud.OrgFile, more string) *provisioned {
+	t.Helper()
+	o := &provisioned{SimulatedOrg: activitytest.NewOf(t, file), staff: map[string]identity{},
+		groups: map[string][]string{}}
 	options := o.Options()
 	options.Secret = func(_, ref string) (string, error) {
 		if ref == "env:SCIM" {
@@ -91,7 +98,7 @@ func (o *provisioned) read() {
 	ctx, now := o.T.Context(), o.Clock()
 	number, err := o.Ledger.BeginSourceRead(ctx, activitytest.Org, "hr", now)
 	require.NoError(o.T, err)
-	known, _, err := o.Ledger.SourceDigests(ctx, activitytest.Org, "hr")
+	known, knownGroups, err := o.Ledger.SourceDigests(ctx, activitytest.Org, "hr")
 	require.NoError(o.T, err)
 	var rows []ledger.Identity
 	for _, key := range slices.Sorted(maps.Keys(o.staff)) {
@@ -107,8 +114,20 @@ func (o *provisioned) read() {
 	}
 	_, err = o.Ledger.SaveIdentities(ctx, activitytest.Org, "hr", number, rows, now)
 	require.NoError(o.T, err)
+	var groups []ledger.SourceGroup
+	for _, named := range slices.Sorted(maps.Keys(o.groups)) {
+		key, name, _ := strings.Cut(named, " ")
+		groups = append(groups, ledger.SourceGroup{Source: "hr", Key: key, Name: "hr:" + name, Members: o.groups[named],
+			Digest: fmt.Sprint(name, o.groups[named])})
+		delete(knownGroups, key)
+	}
+	_, err = o.Ledger.SaveSourceGroups(ctx, activitytest.Org, "hr", number, groups, now)
+	require.NoError(o.T, err)
 	require.NoError(o.T, o.Ledger.EndSourceRead(ctx, activitytest.Org, "hr", number, ledger.End{As: "x",
-		People: len(o.staff), MissingPeople: slices.Sorted(maps.Keys(known))}, now))
+		People: len(o.staff), Groups: len(groups), MissingPeople: slices.Sorted(maps.Keys(known)),
+		MissingGroups: slices.Sorted(maps.Keys(knownGroups))}, now))
+	_, err = o.Ledger.ConcludeMissing(ctx, activitytest.Org, "hr", now)
+	require.NoError(o.T, err)
 	o.Advance(time.Minute)
 }
 
@@ -129,16 +148,48 @@ func (o *provisioned) write(in provisioning.RunInput, approved bool) map[string]
 	o.T.Helper()
 	results := map[string]apply.ChangeResult{}
 	for _, action := range []access.Action{access.Remove, access.Add, access.Update} {
-		next := activitytest.Must[apply.NextResult](o.SimulatedOrg, o.Acts.Apply.Next, apply.NextInput{
-			RunInput: in.RunInput, Actions: []access.Action{action}, Approved: &approved, Limit: 100})
-		for _, l := range next.Lines {
-			results[l.Label] = activitytest.Must[apply.ChangeResult](o.SimulatedOrg, o.Acts.Apply.Apply,
-				apply.ChangeInput{RunInput: in.RunInput, Person: l.Person, Target: l.Target})
+		for after, more := "", true; more; {
+			next := activitytest.Must[apply.NextResult](o.SimulatedOrg, o.Acts.Apply.Next, apply.NextInput{
+				RunInput: in.RunInput, Actions: []access.Action{action}, Approved: &approved, Limit: 100,
+				Target: access.RecordTarget("staff"), After: after})
+			for _, l := range next.Lines {
+				results[l.Label] = activitytest.Must[apply.ChangeResult](o.SimulatedOrg, o.Acts.Apply.Apply,
+					apply.ChangeInput{RunInput: in.RunInput, Person: l.Person, Target: l.Target})
+			}
+			after, more = next.After, next.More
 		}
 	}
+	o.writeGroups(in, approved)
 	o.Finish(in.RunInput, messages.ScopeProvision)
 	o.Advance(time.Minute)
 	return results
+}
+
+// writeGroups makes the released changes of groups of a run.
+func (o *provisioned) writeGroups(in provisioning.RunInput, approved bool) map[access.ChangeState]int {
+	o.T.Helper()
+	states := map[access.ChangeState]int{}
+	for _, phase := range []string{"join", "leave", "delete"} {
+		for _, w := range activitytest.Must[[]apply.GroupWork](o.SimulatedOrg, o.Acts.Apply.NextGroups,
+			apply.NextGroupsInput{RunInput: in.RunInput, Approved: &approved}) {
+			if phase == "join" && !w.Joins || phase == "leave" && (!w.Leaves || w.Delete) || phase == "delete" && !w.Delete {
+				continue
+			}
+			next := apply.GroupChangeInput{RunInput: in.RunInput, Provision: w.Provision, Group: w.Group,
+				Action: access.Add, Delete: phase == "delete", Approved: &approved}
+			if phase != "join" {
+				next.Action = access.Remove
+			}
+			for more := true; more; {
+				result := activitytest.Must[apply.GroupChangeResult](o.SimulatedOrg, o.Acts.Apply.ApplyGroup, next)
+				for state, n := range result.States {
+					states[state] += n
+				}
+				next.After, next.Limit, more = result.After, result.Limit, result.More
+			}
+		}
+	}
+	return states
 }
 
 // inStep provisions until nothing is to do.

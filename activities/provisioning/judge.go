@@ -28,7 +28,8 @@ type JudgeInput struct {
 // JudgeResult is the verdict: how many lines may be written, and what is held.
 type JudgeResult struct {
 	Plan     string          `json:"plan"`
-	Open     int             `json:"open"` // lines to write
+	Open     int             `json:"open"`             // lines to write
+	Groups   int             `json:"groups,omitempty"` // those among them that are about groups
 	Counts   messages.Counts `json:"counts"`
 	Hold     *messages.Hold  `json:"hold,omitempty"` // of the lane of identities
 	Findings []string        `json:"findings,omitempty"`
@@ -66,6 +67,7 @@ type judgement struct {
 	dry      bool
 	stats    plan.RecordStats
 	notes    ledger.Notes
+	groups   *session.Groups // nil: the provision has none
 	verdicts []plan.Verdict
 	findings []access.Finding
 	result   JudgeResult
@@ -93,10 +95,33 @@ func (j *judgement) sum(ctx context.Context) (err error) {
 		return err
 	}
 	j.stats.Window = removed[access.RecordTarget(j.Spec.Name)]
+	if err := j.sumGroups(ctx, removed); err != nil {
+		return err
+	}
 	return j.EachLine(ctx, j.in.Run, session.Judged(), func(c access.Change) error {
 		j.stats.Add(c)
 		return nil
 	})
+}
+
+// sumGroups adds what groups of the directory have, and how many left them lately.
+func (j *judgement) sumGroups(ctx context.Context, removed map[access.Entitlement]int) (err error) {
+	if j.groups, err = j.Groups(ctx); err != nil || j.groups == nil {
+		return err
+	}
+	j.stats.Memberships.Targets = map[access.Entitlement]plan.Tally{}
+	for _, g := range j.groups.All {
+		if g.Group != "" {
+			target := access.SCIMGroupTarget(j.Spec.Name, g.Name)
+			j.stats.Memberships.Targets[target] = plan.Tally{Members: j.groups.Counts[g.Group]}
+		}
+	}
+	for target, n := range removed {
+		if target.Kind() == access.KindSCIMGroup && access.ProvisionOf(target) == j.Spec.Name {
+			j.stats.Memberships.AddPast(target, n)
+		}
+	}
+	return nil
 }
 
 // stop records the verdicts in the lines.
@@ -135,6 +160,9 @@ func (j *judgement) stopLine(line *access.Change) {
 	default:
 		line.State = access.Planned
 		j.result.Open++
+		if access.RecordOf(line.Target) == "" {
+			j.result.Groups++
+		}
 	}
 	if len(line.HeldBy) > 0 {
 		c.Held++
@@ -163,6 +191,8 @@ func count(c *messages.Counts, action access.Action) {
 		c.Updates++
 	case access.Remove:
 		c.Removals++
+	case access.Adopt:
+		c.Adopts++
 	}
 }
 
@@ -197,6 +227,8 @@ func (j *judgement) hold(ctx context.Context) error {
 			hold.Updates++
 		case access.Remove:
 			hold.Removals++
+		case access.Adopt:
+			hold.Adopts++
 		}
 		hold.People++
 		for _, rule := range c.HeldBy {
@@ -231,6 +263,14 @@ func (j *judgement) rules(counts map[string]int) (all []ledger.HoldRule) {
 		all = append(all, ledger.HoldRule{Rule: v.Rule, Scope: "provision " + j.Spec.Name, Detail: v.Detail})
 		delete(counts, v.Rule)
 	}
+	for _, r := range groupRules(j.groups) {
+		if _, holds := counts[r.Rule]; holds {
+			all = append(all, r)
+		}
+	}
+	for _, r := range all {
+		delete(counts, r.Rule)
+	}
 	for _, rule := range session.SortedKeys(counts) {
 		all = append(all, ledger.HoldRule{Rule: rule, Scope: "provision " + j.Spec.Name,
 			Detail: fmt.Sprintf("%d changes: %s", counts[rule], identity.Hold(rule).Explain())})
@@ -244,7 +284,7 @@ func (j *judgement) ofOther(ctx context.Context, open ledger.Hold) (bool, error)
 	if err != nil || len(lines) == 0 {
 		return false, err
 	}
-	name := access.RecordOf(lines[0].Target)
+	name := access.ProvisionOf(lines[0].Target)
 	other := name != j.Spec.Name && slices.ContainsFunc(j.Policy.Provision,
 		func(p provision.Provision) bool { return p.Name == name })
 	if n := j.result.Counts.Held; other && n > 0 {
@@ -269,7 +309,13 @@ func (j *judgement) note(ctx context.Context) error {
 		findings = append(findings, access.Finding{Rule: plan.RuleIdentitySuspect, Subject: "source " + d.Name,
 			Detail: d.Why + ". Leavers known from this source alone wait"})
 	}
+	findings = append(findings, groupFindings(j.groups)...)
 	for _, n := range j.notes.Sorted() {
+		if n.Kind == noteDoubted {
+			findings = append(findings, access.Finding{Rule: plan.RuleIdentitySuspect, Subject: "source " + n.About[0],
+				Detail: fmt.Sprintf("%d memberships in groups of provision %s would end, and stay as long as the source proves nothing",
+					j.notes[n], j.Spec.Name)})
+		}
 		if n.Kind == noteFinding {
 			findings = append(findings, access.Finding{Rule: n.About[0], Subject: "provision " + j.Spec.Name,
 				Detail: fmt.Sprintf("%d people: %s", j.notes[n], identity.Finding(n.About[0]).Explain())})

@@ -3,6 +3,7 @@ package provisioning_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -45,4 +46,50 @@ func TestProvisioningOfTenThousand(t *testing.T) {
 	lines, err := o.Ledger.Lines(t.Context(), "acme", in.Run, ledger.Filter{})
 	require.NoError(t, err)
 	require.Empty(t, lines)
+}
+
+// TestSyncedGroupsOfFiftyThousandMemberships: 200 groups with 250 members each are made by at most 750 writes, read and
+// read back in few calls, and a second look writes nothing.
+func TestSyncedGroupsOfFiftyThousandMemberships(t *testing.T) {
+	if testing.Short() {
+		t.Skip("50,000 memberships: make test-large")
+	}
+	o := start(t, syncsAll)
+	const people, groups, members = 300, 200, 250
+	keys := o.crew(people)
+	for n := range groups {
+		name := fmt.Sprintf("g%03d team-%03d", n, n)
+		for i := range members {
+			o.groups[name] = append(o.groups[name], keys[(n*7+i)%people])
+		}
+	}
+	o.read()
+	var in provisioning.RunInput
+	began := time.Now()
+	made := o.Calls(func() {
+		in, _ = o.run()
+		o.writeGroups(in, false)
+	})
+	t.Logf("first run: %d writes, %d other calls, %s: %v", writes(made), total(made)-writes(made), time.Since(began), made)
+	require.LessOrEqual(t, writes(made), 750)
+	require.LessOrEqual(t, total(made)-writes(made), 400)
+	var seen provisioning.VerifyResult
+	made = o.Calls(func() { seen = o.verify(in) })
+	t.Logf("read back: %d calls: %v", total(made), made)
+	require.Equal(t, []any{groups * (members + 1), 0}, []any{seen.Verified, seen.Unverified})
+	began = time.Now()
+	made = o.Calls(func() {
+		_, verdict := o.run()
+		require.Zero(t, verdict.Open)
+		require.Nil(t, verdict.Hold)
+	})
+	t.Logf("nothing to change: %d writes, %d other calls, %s", writes(made), total(made)-writes(made), time.Since(began))
+	require.Zero(t, writes(made))
+}
+
+func total(made map[string]int) (n int) {
+	for _, calls := range made {
+		n += calls
+	}
+	return n
 }

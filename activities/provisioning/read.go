@@ -33,7 +33,8 @@ type ReadResult struct {
 // identities, only their records. A record that a complete read does not show is asked for by its id before it counts
 // as gone. A repeat reads again.
 //
-// Calls: records/100, and one for each record that is missing; or one or two for each identity.
+// Calls: records/100, and one for each record that is missing, and as many for groups, if the policy syncs some; or one
+// or two for each identity.
 func (a *Activities) ReadRecords(ctx context.Context, in ReadInput) (ReadResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.env.Open(ctx, in.Org, in.Policy)
@@ -100,6 +101,9 @@ func (r *reader) all(ctx context.Context) error {
 		if err := r.lookUp(ctx, id); err != nil {
 			return err
 		}
+	}
+	if err := r.readGroups(ctx); err != nil {
+		return err
 	}
 	return r.Ledger.EndDirectoryRead(ctx, r.Org, r.directory, read, ledger.End{As: r.directory, People: r.records},
 		r.Now())

@@ -27,7 +27,7 @@ type VerifyResult struct {
 //
 // Calls: one for each record; where that were more than the pages of the directory, those, and one for each record that
 // they do not show; one for up to a hundred accounts that were deactivated, one for ten that were reactivated, and one
-// for ten groups of each of these that can use no app.
+// for ten groups of each of these that can use no app; and those of verifyGroups.
 func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResult, error) {
 	defer session.AutoHeartbeat(ctx)()
 	s, err := a.env.Open(ctx, in.Org, in.Policy)
@@ -57,6 +57,11 @@ func (a *Activities) VerifyRecords(ctx context.Context, in RunInput) (VerifyResu
 		return v.result, err
 	}
 	findings, err := v.accounts(ctx)
+	if err == nil {
+		var ofGroups []access.Finding
+		ofGroups, err = v.verifyGroups(ctx)
+		findings = append(findings, ofGroups...)
+	}
 	v.result.Findings, v.result.Reported = access.Summarize(findings, 20), len(findings)
 	v.result.Calls = s.CallsMade()
 	return v.result, err
@@ -89,6 +94,9 @@ func (v *verification) eachLines(ctx context.Context, do func(context.Context, [
 		var some []writtenRecord
 		var refs []ledger.Ref
 		for _, c := range lines {
+			if access.RecordOf(c.Target) == "" {
+				continue // of groups: see verifyGroups
+			}
 			if c.Verified {
 				v.result.Verified++
 			} else if len(c.Sources) > 0 {

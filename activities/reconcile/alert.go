@@ -138,7 +138,7 @@ func holdNotice(org string, h messages.Hold) messages.Notice {
 	what := fmt.Sprintf("%d adds, %d removals, %d adoptions for %d people", h.Adds, h.Removals, h.Adopts, h.People)
 	if h.Provision != "" {
 		n.Subject = "A plan of provision " + h.Provision + " is held in " + org
-		what = fmt.Sprintf("%d records to create, %d to update, %d to deactivate", h.Adds, h.Updates, h.Removals)
+		what = fmt.Sprintf("%d additions, %d updates and %d removals, of records and memberships", h.Adds, h.Updates, h.Removals)
 	}
 	n.Text = strings.Join(append([]string{what + ": plan " + h.Plan + " waits until a person approves or rejects it."},
 		h.Rules...), "\n")

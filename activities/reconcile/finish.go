@@ -254,8 +254,7 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 		return sum, err
 	}
 	if sum.Provision != "" {
-		sum.States, sum.Gap, err = a.env.ProvisionStates(ctx, in.Org, in.Policy, sum.Provision)
-		if err != nil {
+		if err := a.countProvision(ctx, in, &sum); err != nil {
 			return sum, err
 		}
 	}
@@ -275,6 +274,15 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (messages.RunSu
 		return sum, a.alert(ctx, run)
 	}
 	return sum, nil
+}
+
+// countProvision adds how the people and groups of a provision stand after its run.
+func (a *Activities) countProvision(ctx context.Context, in FinishInput, sum *messages.RunSummary) (err error) {
+	if sum.States, sum.Gap, err = a.env.ProvisionStates(ctx, in.Org, in.Policy, sum.Provision); err != nil {
+		return err
+	}
+	sum.Groups, err = a.env.GroupCounts(ctx, in.Org, in.Policy, sum.Provision)
+	return err
 }
 
 // begun returns the record of a run. One that was stopped before its plan was judged has none yet, and gets it.

@@ -91,8 +91,10 @@ func (s *task) changedBy(ctx context.Context, b *policy.Bound, runs []string) ([
 // what mappings give; who has no account yet is decided when they arrive.
 func follows(b *policy.Bound, c access.Change) bool {
 	switch {
-	case access.RecordOf(c.Target) == "":
+	case access.ProvisionOf(c.Target) == "":
 		return b.NeedsFollowUp(c.Action, c.Target, c.GroupID)
+	case access.RecordOf(c.Target) == "": // events tell of members of synced groups
+		return false
 	case c.Action == access.Add, slices.Contains(c.Sources, c.Person): // named by their identity
 		return false
 	}

@@ -458,7 +458,7 @@ func (a *Activities) provisionOf(ctx context.Context, org, run string) (string, 
 	if err != nil || len(lines) == 0 {
 		return "", err
 	}
-	return access.RecordOf(lines[0].Target), nil
+	return access.ProvisionOf(lines[0].Target), nil
 }
 
 // acceptRules records the approval of a plan as the approval of the rules that were newly enforced in it.

@@ -117,6 +117,7 @@ func (e *explanation) identity(one ledger.BoundIdentity, link ledger.Binding) me
 		}
 	}
 	for _, g := range one.Groups {
+		gives[g.Name] = append(gives[g.Name], e.synced(g)...)
 		if len(gives[g.Name]) > 0 {
 			x.Groups = append(x.Groups, messages.ExplainedGroup{Group: g.Name, Gives: gives[g.Name]})
 		} else {
@@ -124,6 +125,17 @@ func (e *explanation) identity(one ledger.BoundIdentity, link ledger.Binding) me
 		}
 	}
 	return x
+}
+
+// synced lists the groups of SCIM directories that follow a source's group by the policy.
+func (e *explanation) synced(g ledger.SourceGroupRef) (all []access.Entitlement) {
+	of := []access.Group{{ID: access.SourceGroupID(g.Source, g.Key), Name: g.Name, Source: g.Source}}
+	for _, p := range e.Policy.Provision {
+		for _, one := range e.bound.SyncedGroups(p.Name, of, nil) {
+			all = append(all, access.SCIMGroupTarget(p.Name, one.Name))
+		}
+	}
+	return all
 }
 
 // record adds what a provision decides about somebody's record, and what the source says for its attributes.
@@ -176,8 +188,57 @@ func (e *explanation) record(ctx context.Context, x *messages.Explanation, p *se
 			}
 		}
 	}
+	if r.Groups, err = e.memberships(ctx, p, c, d); err != nil {
+		return err
+	}
 	x.Records = append(x.Records, r)
 	return nil
+}
+
+// memberships tells which groups of a directory somebody is in, joins and leaves, and why.
+func (e *explanation) memberships(ctx context.Context, p *session.Provisioner, c session.Candidate,
+	d identity.Decision) (all []messages.ExplainedMembership, err error) {
+	groups, err := p.Groups(ctx)
+	if err != nil || groups == nil {
+		return nil, err
+	}
+	found, err := e.Ledger.DirectoryGroupsOf(ctx, e.Org, p.Spec.Directory.ID, []string{string(d.Record)})
+	if err != nil {
+		return nil, err
+	}
+	states, err := e.Ledger.States(ctx, e.Org, []string{string(d.Account), c.Lead.String()},
+		e.at.Add(-session.OwnSince))
+	if err != nil {
+		return nil, err
+	}
+	var in []identity.GroupID
+	for _, id := range found[string(d.Record)] {
+		in = append(in, identity.GroupID(id))
+	}
+	own := func(group string) bool {
+		_, is := session.OwnMembership(access.SCIMGroupTarget(p.Spec.Name, group), states[string(d.Account)],
+			states[c.Lead.String()])
+		return is
+	}
+	m := p.Decide.Memberships(c.Person, d, in, own, groups.GroupSet)
+	tell := func(g *identity.GroupDecision, standing string, holds []identity.Hold) {
+		all = append(all, messages.ExplainedMembership{Group: g.Name, Source: g.SourceName, Entry: g.Entry,
+			Standing: standing, HeldBy: session.HeldBy(holds)})
+	}
+	for n := range groups.All {
+		g := &groups.All[n]
+		leaves := slices.ContainsFunc(m.Leaves, func(l identity.Membership) bool { return l.GroupDecision == g })
+		if g.Group != "" && slices.Contains(in, g.Group) && !leaves {
+			tell(g, "member", nil)
+		}
+	}
+	for _, j := range m.Joins {
+		tell(j.GroupDecision, "joins", j.Holds)
+	}
+	for _, l := range m.Leaves {
+		tell(l.GroupDecision, "leaves", l.Holds)
+	}
+	return all, nil
 }
 
 // attributesOf returns what an identity says for each attribute of a provision.

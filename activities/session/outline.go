@@ -356,7 +356,13 @@ func (s *Session) candidates(ctx context.Context, o access.Outline, last policy.
 			ids[p.Group] = true
 		}
 	}
-	return SortedKeys(ids), nil
+	synced, err := s.syncedNames(ctx, bound, o)
+	for _, g := range o.Groups {
+		if synced[access.Fold(g.Name)] && g.Source == "" && !opensNothing[g.ID] {
+			ids[g.ID] = true
+		}
+	}
+	return SortedKeys(ids), err
 }
 
 // GroupRoles reads the roles that groups give.

@@ -18,6 +18,7 @@ import (
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
+	"github.com/castellan-io/castellan/policy"
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
@@ -29,6 +30,8 @@ type Provisioner struct {
 	SCIM   *scim.Client
 
 	Doubted []plan.DoubtedSource // those of its sources that prove nothing about who is missing
+
+	bound *policy.Bound // to the latest outline
 }
 
 // OpenProvision returns the provision of a name, which knows the domains that the last outline has.
@@ -49,6 +52,7 @@ func (s *Session) OpenProvision(ctx context.Context, name string) (*Provisioner,
 		return nil, NonRetryable(ErrPolicy, err)
 	}
 	b := s.Bound(outline)
+	p.bound = b
 	p.Decide.Domains = b.VerifiedDomain
 	p.Decide.Kept = func(account identity.AccountID, _ string) bool { return b.NeverDeactivated(string(account)) }
 	doubted, err := s.DoubtedSources(ctx)

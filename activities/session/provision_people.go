@@ -21,6 +21,9 @@ func (p *Provisioner) identityOf(one ledger.BoundIdentity) (identity.Identity, e
 	}
 	i := identity.Identity{Ref: identity.Ref{Source: one.Source, Key: one.Key}, Presence: presence, Since: one.Since,
 		Groups: groupNames(one), Attributes: attributes}
+	for _, g := range one.Groups {
+		i.GroupKeys = append(i.GroupKeys, g.Key)
+	}
 	for _, d := range p.Doubted {
 		left := i.Presence == identity.Gone || i.Presence == identity.OutOfScope
 		if d.Name == one.Source && (left || d.Stale && i.Presence == identity.Disabled) {
@@ -380,22 +383,12 @@ func (p *Provisioner) Line(c Candidate, d identity.Decision) (line access.Change
 	if d.Action == identity.Keep || d.Due.After(p.Now()) {
 		return line, false
 	}
-	line = access.Change{Person: string(d.Account), Target: access.RecordTarget(p.Spec.Name), State: access.Planned,
+	line = access.Change{Target: access.RecordTarget(p.Spec.Name), State: access.Planned,
 		Sources: []string{c.Lead.String()}, Reasons: []access.Reason{{Kind: access.ReasonIdentity, Name: p.Spec.Name,
 			Source: d.Identity.String()}}}
-	if line.Person == "" {
-		line.Person = c.Lead.String()
-	}
+	line.Person, line.Email = c.name(d)
 	for _, e := range d.Edits {
 		line.Edits = append(line.Edits, access.Edit{Attribute: string(e.Attribute), From: e.From, To: e.To})
-		if e.Attribute == provision.Email && e.From == "" {
-			line.Email = e.To
-		}
-	}
-	for _, r := range c.Records {
-		if r.ID == d.Record {
-			line.Email = r.Address()
-		}
 	}
 	switch d.Action {
 	case identity.Create:
@@ -418,6 +411,25 @@ func (p *Provisioner) Line(c Candidate, d identity.Decision) (line access.Change
 	}
 	slices.Sort(line.HeldBy)
 	return line, true
+}
+
+// name returns how the lines of a plan name the person: by the account, or an identity until there is one, and by the
+// address of their record.
+func (c Candidate) name(d identity.Decision) (person, email string) {
+	if person = string(d.Account); person == "" {
+		person = c.Lead.String()
+	}
+	for _, e := range d.Edits {
+		if e.Attribute == provision.Email && e.From == "" {
+			email = e.To
+		}
+	}
+	for _, r := range c.Records {
+		if r.ID == d.Record {
+			email = r.Address()
+		}
+	}
+	return person, email
 }
 
 // activeAttribute is the attribute by which a record is active or not. The policy never sets it by itself.

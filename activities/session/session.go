@@ -312,3 +312,6 @@ type Notifier interface {
 	Private() bool
 	Notify(ctx context.Context, n messages.Notice) error
 }
+
+// Question answers one kind of report from the ledger.
+type Question func(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error

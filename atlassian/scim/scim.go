@@ -6,8 +6,8 @@
 // directory; User.AtlassianAccountID links the two. One method is one call, without retries.
 //
 // Castellan writes people's records one attribute at a time. There is no call that replaces a whole record: it would
-// clear what another identity provider wrote beside. Groups are written by tests and the demo, which play the identity
-// provider; Castellan itself never writes a group that is synced.
+// clear what another identity provider wrote beside. Likewise it adds and removes members of groups, and never replaces
+// all of them.
 package scim
 
 import (

@@ -150,6 +150,12 @@ func (s *Simulator) MoveDefault(ctx context.Context, app, site, role, group stri
 		map[string]string{"app": app, "site": site, "role": role, "group": group}, nil)
 }
 
+// GroupRole gives a group a role on an app, as an admin does.
+func (s *Simulator) GroupRole(ctx context.Context, group, app, site, role string) error {
+	return s.control(ctx, http.MethodPost, "groups/"+url.PathEscape(group)+"/roles",
+		map[string]string{"app": app, "site": site, "role": role}, nil)
+}
+
 // LocalGroup creates a group that no identity provider owns.
 func (s *Simulator) LocalGroup(ctx context.Context, name string) error {
 	return s.control(ctx, http.MethodPost, "groups", map[string]any{"name": name}, nil)

@@ -36,6 +36,7 @@ func (c *Cloud) controlRoutes(mux *http.ServeMux) {
 		"POST /_sim/groups":                  c.postLocalGroup,
 		"DELETE /_sim/groups/{name}":         c.deleteLocalGroup,
 		"GET /_sim/groups/{name}/members":    c.getMembers,
+		"POST /_sim/groups/{name}/roles":     c.postGroupRole,
 		"POST /_sim/groups/{name}/members":   func(r *http.Request) (any, error) { return c.changeMembers(r, true) },
 		"DELETE /_sim/groups/{name}/members": func(r *http.Request) (any, error) { return c.changeMembers(r, false) },
 		"POST /_sim/defaults":                c.postDefault,

@@ -157,6 +157,34 @@ func (c *Cloud) postDefault(r *http.Request) (any, error) {
 	return done, nil
 }
 
+// postGroupRole gives a group a role on an app, as an administrator does.
+func (c *Cloud) postGroupRole(r *http.Request) (any, error) {
+	var body struct {
+		App  string `json:"app"`
+		Site string `json:"site"`
+		Role string `json:"role"`
+	}
+	if err := read(r, &body); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	app, err := c.app(body.App, body.Site)
+	if err != nil {
+		return nil, err
+	}
+	role, err := fullRole(body.Role)
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.named(r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	c.setGroupRole(g, app, role, true, c.webAdmin())
+	return done, nil
+}
+
 // postPerson changes what an administrator can change of one person by hand: all of it, or nothing and an error.
 func (c *Cloud) postPerson(r *http.Request) (any, error) {
 	var body struct {

@@ -26,7 +26,9 @@ func (c *Cloud) provisioningControls() map[string]func(*http.Request) (any, erro
 		"DELETE /_sim/scim/{directory}":     c.deleteSCIMDirectory,
 		"POST /_sim/scim/{directory}/keys":  c.postSCIMKey,
 		"POST /_sim/scim/{directory}/write": c.postWrite,
-		"POST /_sim/scim/disconnect":        c.disconnectSCIM,
+
+		"POST /_sim/scim/{directory}/groups/{name}/accept": c.acceptSCIMGroup,
+		"POST /_sim/scim/disconnect":                       c.disconnectSCIM,
 	}
 }
 

@@ -29,10 +29,14 @@ const (
 type scimGroup struct {
 	id, name, externalID string
 	dir                  *scimDirectory
-	group                *group // of the directory; for a phantom one that nobody can find
+	group                *group // of the directory; for an unseen one, that nobody can find
 	phantom              bool   // has the name of a default group: accepted, and never seen again
+	conflict             bool   // has the name of a local group: held back until a person accepts it
 	created, modified    instant
 }
+
+// unseen reports whether the organization does not show the group.
+func (g *scimGroup) unseen() bool { return g.phantom || g.conflict }
 
 // scimDirectory is one identity provider's users and groups.
 type scimDirectory struct {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 // provider is an identity provider with a SCIM directory of its own.
@@ -77,6 +79,7 @@ func TestSCIMDirectoryIsDeletedAndMadeAnew(t *testing.T) {
 	require.Equal(t, okta.id, s.c.Info().SCIMDirectoryID)
 	require.NotEqual(t, s.info.SCIMDirectoryID, okta.id)
 	require.EqualValues(t, 0, okta.get(okta.path("/Users")).at("totalResults"))
+	s.settings(map[string]any{"groupConflicts": cloud.ConflictsRefused})
 	require.Equal(t, 409, okta.post(okta.path("/Groups"), map[string]any{"displayName": "engineering"}).status,
 		"the group that became local has the name")
 	for name, account := range accounts {
@@ -130,7 +133,7 @@ func TestGuardLapses(t *testing.T) {
 
 	require.Equal(t, 200, s.delete("/_sim/scim/"+s.info.SCIMDirectoryID).status, "in the end the directory is removed")
 	require.Equal(t, 204, s.post("/users/"+bo+"/manage/lifecycle/disable", nil).status)
-	s.settings(map[string]any{"guardLapsed": false})
+	s.settings(map[string]any{"guardLapsed": false, "groupConflicts": cloud.ConflictsRefused})
 	okta := s.connect("okta")
 	require.Equal(t, 409, okta.post(okta.path("/Groups"), map[string]any{"displayName": "engineering"}).status,
 		"after a new subscription the names are taken")

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -57,8 +58,9 @@ type scimGroupBody struct {
 	Members     []scimMember `json:"members"`
 }
 
-// createSCIMGroup responds 409 to the name of any group, except that of a default or built-in group: that one it
-// accepts, and the group never appears in the organization.
+// createSCIMGroup responds 409 to the name of a synced group. That of a default or built-in group it accepts, and the
+// group never appears in the organization. That of a local group it accepts as well, and holds the group back as a
+// conflict, which only a person can accept (see acceptSCIMGroup); or responds 409, as the settings say.
 func (c *Cloud) createSCIMGroup(r *call) answer {
 	var body scimGroupBody
 	if !r.decode(&body) || strings.TrimSpace(body.DisplayName) == "" {
@@ -67,8 +69,12 @@ func (c *Cloud) createSCIMGroup(r *call) answer {
 	existing := c.byName[strings.ToLower(body.DisplayName)]
 	phantom := slices.Contains(builtInGroups, strings.ToLower(body.DisplayName)) ||
 		existing != nil && existing.isDefault()
-	if r.scim.group(body.DisplayName) != nil || existing != nil && !phantom {
+	conflict := existing != nil && !phantom && !existing.synced && c.settings.GroupConflicts == ConflictsHeld
+	if r.scim.group(body.DisplayName) != nil || existing != nil && !phantom && !conflict {
 		return scimError(http.StatusConflict, "uniqueness", "Resource [GROUP]: with displayName already exists.")
+	}
+	if c.tooMany(len(body.Members)) {
+		return scimTooMany()
 	}
 	members, bad := r.scim.members(body.Members)
 	if bad != nil {
@@ -76,8 +82,8 @@ func (c *Cloud) createSCIMGroup(r *call) answer {
 	}
 	now := c.now()
 	g := &scimGroup{id: c.freshID("scim-group"), name: body.DisplayName, externalID: body.ExternalID, phantom: phantom,
-		created: now, modified: now}
-	if phantom {
+		conflict: conflict, created: now, modified: now}
+	if g.unseen() {
 		g.group = &group{id: c.freshID("group"), name: body.DisplayName, synced: true, created: now}
 	} else {
 		g.group = c.createGroup(body.DisplayName, "", true, scimActor)
@@ -86,6 +92,43 @@ func (c *Cloud) createSCIMGroup(r *call) answer {
 	r.scim.addGroup(g)
 	c.changeSCIMMembers(r, g, members, nil)
 	return answer{status: http.StatusCreated, body: c.scimGroupJSON(r, g)}
+}
+
+// tooMany reports whether a request names more members than one may.
+func (c *Cloud) tooMany(members int) bool {
+	return c.settings.SCIMMembers > 0 && members > c.settings.SCIMMembers
+}
+
+func scimTooMany() answer {
+	return scimError(http.StatusRequestEntityTooLarge, "tooMany", "The request names more members than one may.")
+}
+
+// acceptSCIMGroup is what a person does in Atlassian Administration with a group that is held back as a conflict: the
+// local group of that name becomes synced, and the identity provider's members replace its own.
+func (c *Cloud) acceptSCIMGroup(r *http.Request) (any, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, err := c.directoryNamed(r)
+	if err != nil {
+		return nil, err
+	}
+	g := d.group(r.PathValue("name"))
+	if g == nil || !g.conflict {
+		return nil, fmt.Errorf("SCIM directory %q has no group %q that waits for acceptance", d.name, r.PathValue("name"))
+	}
+	local := c.byName[strings.ToLower(g.name)]
+	if local == nil {
+		local = c.createGroup(g.name, "", true, scimActor)
+	}
+	if local.isDefault() {
+		return nil, fmt.Errorf("group %q is a default group, which cannot be synced", g.name)
+	}
+	wanted := g.group.members
+	local.synced, local.scim, g.group, g.conflict = true, g, local, false
+	in := &call{Request: r, scim: d}
+	in.spoil = &spoiler{c: c, in: in}
+	c.setSCIMMembers(in, g, wanted)
+	return done, nil
 }
 
 // builtInGroups are names that Atlassian reserves, besides those of the default groups.
@@ -140,6 +183,9 @@ func (c *Cloud) patchSCIMGroup(r *call) answer {
 	}
 	members := slices.Clone(g.group.members)
 	for _, op := range operations {
+		if c.tooMany(op.members()) {
+			return scimTooMany()
+		}
 		if members, bad = patchMembers(g, members, op); bad != nil {
 			return *bad
 		}
@@ -159,7 +205,7 @@ func (c *Cloud) deleteSCIMGroup(r *call) answer {
 	if g == nil {
 		return scimNotFound(r.PathValue("id"))
 	}
-	if !g.phantom {
+	if !g.unseen() {
 		c.deleteGroup(g.group, scimActor)
 	}
 	delete(g.dir.groupByID, g.id)
@@ -206,14 +252,14 @@ func (c *Cloud) setSCIMMembers(r *call, g *scimGroup, wanted []*user) {
 func (c *Cloud) changeSCIMMembers(r *call, g *scimGroup, added, removed []*user) {
 	g.modified = c.now()
 	for _, u := range removed {
-		if g.phantom {
+		if g.unseen() {
 			g.group.members = without(g.group.members, u)
 			continue
 		}
 		r.wrote(g.modified, g.name, "", u.id, c.removeMember(g.group, u, scimActor))
 	}
 	for _, u := range added {
-		if g.phantom {
+		if g.unseen() {
 			g.group.members = with(g.group.members, u)
 			continue
 		}

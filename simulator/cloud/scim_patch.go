@@ -44,6 +44,13 @@ func (r *call) patchOperations() ([]patchOperation, *answer) {
 	return out, nil
 }
 
+// members returns how many members the operation names.
+func (op patchOperation) members() int {
+	var named []json.RawMessage
+	_ = json.Unmarshal(op.Value, &named)
+	return len(named)
+}
+
 var memberPath = regexp.MustCompile(`^members\[\s*value\s+eq\s+"([^"]*)"\s*\]$`)
 
 // patchMembers returns the members after one operation.

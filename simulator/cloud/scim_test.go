@@ -44,6 +44,7 @@ func TestSCIMGroupShowsAsSyncedGroup(t *testing.T) {
 
 func TestSCIMGroupNames(t *testing.T) {
 	s := start(t)
+	s.settings(map[string]any{"groupConflicts": cloud.ConflictsRefused})
 	for _, taken := range []string{"Engineering", "reviewers"} {
 		r := s.post("S/Groups", map[string]any{"displayName": taken})
 		require.Equal(t, 409, r.status)
@@ -62,6 +63,38 @@ func TestSCIMGroupNames(t *testing.T) {
 	renamed := s.call("PUT", "S/Groups/"+s.group("sales").SCIMGroupID, map[string]any{"displayName": "revenue"})
 	require.Equal(t, 400, renamed.status, "no rename")
 	require.Equal(t, "BAD_REQUEST", renamed.at("responseStatus"))
+}
+
+// TestSCIMGroupConflicts: a group with the name of a local one is held back until a person accepts it; then its members
+// replace the local ones.
+func TestSCIMGroupConflicts(t *testing.T) {
+	s := start(t)
+	accept := "/_sim/scim/" + s.c.Info().SCIMDirectoryID + "/groups/reviewers/accept"
+	require.Equal(t, 400, s.post(accept, nil).status, "nothing waits")
+	before := s.group("reviewers")
+	pushed := s.must("S/Groups", map[string]any{"displayName": "Reviewers", "members": member(s.scimUser("carol"))})
+	require.Equal(t, 201, pushed.status)
+	require.Equal(t, 200, s.call("PATCH", "S/Groups/"+pushed.word("id"), patch(map[string]any{"op": "add",
+		"path": "members", "value": member(s.scimUser("bo"))})).status)
+	require.Equal(t, before, s.group("reviewers"), "the local group is as it was")
+
+	s.must(accept, nil)
+	after := s.group("reviewers")
+	require.Equal(t, before.ID, after.ID)
+	require.True(t, after.Synced)
+	require.ElementsMatch(t, []string{s.account("bo"), s.account("carol")}, after.Members)
+	require.Equal(t, 400, s.post(accept, nil).status)
+	require.Equal(t, 204, s.delete("S/Groups/"+pushed.word("id")).status)
+}
+
+func TestSCIMMembersOfARequest(t *testing.T) {
+	s := start(t)
+	s.settings(map[string]any{"scimMembers": 1})
+	both := member(s.scimUser("bo"), s.scimUser("carol"))
+	require.Equal(t, 413, s.post("S/Groups", map[string]any{"displayName": "new", "members": both}).status)
+	r := s.call("PATCH", "S/Groups/"+s.group("sales").SCIMGroupID,
+		patch(map[string]any{"op": "add", "path": "members", "value": both}))
+	require.Equal(t, []any{413, "tooMany"}, []any{r.status, r.at("scimType")})
 }
 
 func TestSCIMGroupPatch(t *testing.T) {

@@ -28,6 +28,12 @@ const (
 	RetryAfterDate    = "date" // an HTTP date
 )
 
+// What becomes of a SCIM group that has the name of a local group.
+const (
+	ConflictsHeld    = "held"
+	ConflictsRefused = "refused"
+)
+
 // Settings can be changed while the simulator runs, through POST /_sim/settings: fields missing in a body stay, maps
 // are merged.
 type Settings struct {
@@ -63,7 +69,10 @@ type Settings struct {
 	NoCounts      bool `json:"noCounts"`
 	SyncedRefusal int  `json:"syncedRefusal"` // status for writing to a synced group: 403 or 400
 	AbsentRemoval int  `json:"absentRemoval"` // status for removing a non-member: 404 or 204
-	Noise         int  `json:"noise"`         // log-ins and page views that are logged before each change
+	// what becomes of a SCIM group with the name of a local group: held (until a person accepts it) or refused (409)
+	GroupConflicts string `json:"groupConflicts"`
+	SCIMMembers    int    `json:"scimMembers"` // most members that one request of SCIM may name; 0: no limit
+	Noise          int    `json:"noise"`       // log-ins and page views that are logged before each change
 
 	// StuckReactivations: somebody whom SCIM reactivates is in all groups again and has no access to any app, until
 	// they are added to a group or given a role anew (ID-7848).
@@ -90,7 +99,7 @@ func DefaultSettings() Settings {
 		RetryAfter:    RetryAfterSeconds,
 		Licences:      map[string]int{},
 		SyncedRefusal: http.StatusForbidden,
-		AbsentRemoval: http.StatusNotFound,
+		AbsentRemoval: http.StatusNotFound, GroupConflicts: ConflictsHeld,
 	}
 }
 
@@ -117,6 +126,12 @@ func (s Settings) Validate() error {
 	}
 	if s.AbsentRemoval != http.StatusNotFound && s.AbsentRemoval != http.StatusNoContent {
 		return fmt.Errorf("absentRemoval %d: write 404 or 204", s.AbsentRemoval)
+	}
+	if s.GroupConflicts != ConflictsHeld && s.GroupConflicts != ConflictsRefused {
+		return fmt.Errorf("groupConflicts %q: write held or refused", s.GroupConflicts)
+	}
+	if s.SCIMMembers < 0 {
+		return fmt.Errorf("scimMembers must not be negative")
 	}
 	if s.MaxPage < 0 || s.MaxPage > 100 {
 		return fmt.Errorf("maxPage %d: write 0 to 100", s.MaxPage)

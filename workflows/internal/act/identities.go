@@ -5,6 +5,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/castellan-io/castellan/activities/apply"
 	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/activities/sources"
 )
@@ -27,6 +28,18 @@ func JudgeRecords(ctx workflow.Context, in provisioning.JudgeInput) (provisionin
 func VerifyRecords(ctx workflow.Context, in provisioning.RunInput) (provisioning.VerifyResult, error) {
 	return call[provisioning.VerifyResult](ctx, pagedRead, in.Org, "read back the records of provision "+in.Provision,
 		activity.Provisioning.VerifyRecords, in)
+}
+
+func NextGroups(ctx workflow.Context, in apply.NextGroupsInput) ([]apply.GroupWork, error) {
+	return call[[]apply.GroupWork](ctx, lookup, in.Org, "list the groups that change", activity.Apply.NextGroups, in)
+}
+
+func ApplyGroup(ctx workflow.Context, in apply.GroupChangeInput) (apply.GroupChangeResult, error) {
+	summary := fmt.Sprintf("%s members of group %s", in.Action, in.Group)
+	if in.Delete {
+		summary = "delete group " + in.Group
+	}
+	return call[apply.GroupChangeResult](ctx, write, in.Org, summary, activity.Apply.ApplyGroup, in)
 }
 
 func AcceptSource(ctx workflow.Context, in sources.AcceptInput) error {
