@@ -45,24 +45,27 @@ func (w *followedOrg) day(ctx context.Context, random *rand.Rand) error {
 func (w *followedOrg) event(ctx context.Context, random *rand.Rand) error {
 	there := w.present()
 	t := there[random.IntN(len(there))]
-	switch n := random.IntN(20); {
-	case n < 6:
+	switch n := random.IntN(24); {
+	case n < 5 && len(t.people.now()) > 0:
+		members := slices.Sorted(maps.Keys(t.people.now()))
+		w.change(t, false, members[random.IntN(len(members))])
+	case n < 10:
 		w.joinOrLeave(t, w.somebody(random))
-	case n < 8:
+	case n < 12:
 		w.rename(t, random)
-	case n < 10 && len(there) > fewTeams:
+	case n < 14 && len(there) > fewTeams:
 		w.deleteTeam(t)
-	case n < 12: // the same people under another key
+	case n < 16: // the same people under another key
 		w.deleteTeam(t)
 		w.create(t.name, slices.Sorted(maps.Keys(t.people.now()))...)
-	case n < 14: // other people
+	case n < 18: // other people
 		w.deleteTeam(t)
 		w.create(t.name, w.some(random)...)
-	case n < 16:
+	case n < 20:
 		w.emptyOrFill(t)
-	case n < 18 && len(there) < manyTeams:
+	case n < 22 && len(there) < manyTeams:
 		w.add(random)
-	case n < 19:
+	case n < 23:
 		return w.addByHand(ctx, random)
 	default:
 		return w.takeByHand(ctx, random)
