@@ -205,7 +205,7 @@ func TestHoldInTheLaneOfAccessIsRecordedAsBefore(t *testing.T) {
 		require.NoError(t, err)
 		var bodies []string
 		for _, e := range all {
-			bodies = append(bodies, strings.Replace(string(e.Body), `"v":3`, `"v":2`, 1))
+			bodies = append(bodies, strings.Replace(string(e.Body), `"v":4`, `"v":2`, 1))
 		}
 		require.Equal(t, beforeLanes, bodies)
 	})

@@ -36,12 +36,12 @@ type recordedTable struct {
 var recordedTables = []*recordedTable{
 	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems,
 	tableEvents, tableRulings, tablePolicyNames,
-	tableRemovalEvents, tableBindings,
+	tableRemovalEvents, tableBindings, tablePosted,
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks,
 }
 
 // recordVersion is the version of the record: it grows whenever tables are added to those above. See [write.recordOld].
-const recordVersion = 3
+const recordVersion = 4
 
 var (
 	tableOrganizations = &recordedTable{name: "organizations",
@@ -82,6 +82,8 @@ var (
 	tableBindings = &recordedTable{name: "bindings", key: []string{"provision", "source", "key"},
 		number: []bool{false, false, false}, since: 3,
 		columns: []string{"bound", "account", "since", "by_whom"}}
+	tablePosted = &recordedTable{name: "posted", key: []string{"source", "key"}, number: []bool{false, false}, since: 4,
+		columns: []string{"at", "message", "digest"}}
 	tableMarks = &recordedTable{name: "marks", key: []string{"person", "rule"}, number: []bool{false, false}, since: 2,
 		columns: []string{"since", "told"}}
 	tableSuspensions = &recordedTable{name: "suspensions", key: []string{"person"}, number: []bool{false}, since: 2,

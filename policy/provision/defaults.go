@@ -23,6 +23,8 @@ var defaultsOf = map[Kind]map[Attribute]string{
 		Department: "department", PreferredLanguage: "preferredLanguage"},
 	Google: {DisplayName: "name.fullName", GivenName: "name.givenName", FamilyName: "name.familyName",
 		Title: "organizations[0].title", Department: "organizations[0].department"},
+	Feed: {DisplayName: "displayName", GivenName: "givenName", FamilyName: "familyName", Title: "title",
+		Department: "department", PreferredLanguage: "preferredLanguage"},
 	Keycloak: {DisplayName: `firstName + " " + lastName`, GivenName: "firstName", FamilyName: "lastName"},
 }
 
