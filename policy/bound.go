@@ -248,7 +248,7 @@ func (b *Bound) Feeds(name string) []int {
 // FedBySource lists the targets that groups of an identity source give, or that rules which ask it are about, in order.
 func (b *Bound) FedBySource(source string) []int {
 	var fed []int
-	of := func(name string) bool { return strings.HasPrefix(access.Fold(name), access.Fold(source)+":") }
+	of := sourcePrefix(source)
 	for i := range b.routes {
 		if !slices.ContainsFunc(b.routes[i].From, of) {
 			continue
@@ -269,6 +269,29 @@ func (b *Bound) FedBySource(source string) []int {
 	}
 	slices.Sort(fed)
 	return slices.Compact(fed)
+}
+
+// mappedBy returns what each mapping may give by groups of an identity source, whichever these are.
+func (b *Bound) mappedBy(source string) (all []statement) {
+	of := sourcePrefix(source)
+	for i := range b.routes {
+		if !slices.ContainsFunc(b.routes[i].From, of) {
+			continue
+		}
+		for _, to := range b.routes[i].To {
+			for _, t := range b.couldBe(to) {
+				all = append(all, statement{target: t, effect: effectMayGive,
+					reason: access.Reason{Kind: access.ReasonMapping, Name: b.routes[i].Name, Source: source + ":"}})
+			}
+		}
+	}
+	return all
+}
+
+// sourcePrefix returns what reports whether a name or glob is that of groups of an identity source.
+func sourcePrefix(source string) func(name string) bool {
+	prefix := access.Fold(source) + ":"
+	return func(name string) bool { return strings.HasPrefix(access.Fold(name), prefix) }
 }
 
 // couldBe lists the targets that a target of a mapping may stand for, whatever its star matches.
