@@ -30,7 +30,7 @@ const (
 	maxResponse = 192 << 10 // bytes of an identity provider's response, as it is sent
 
 	minSecret    = 32 // characters
-	checksAtOnce = 4  // assertions: each takes a processor for some milliseconds
+	checksAtOnce = 2  // assertions: each takes a processor for some milliseconds
 )
 
 // feed takes a statement about one person.
