@@ -2,6 +2,7 @@ package sources_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -60,19 +61,19 @@ func (f *fed) post(key string, enabled bool, groups ...string) ledger.PostOutcom
 func TestASilentFeedTakesNothing(t *testing.T) {
 	t.Parallel()
 	f := startFed(t)
-	require.NoError(t, f.Sim.Invite("builders", "p09"))
-	f.verify()
+	f.ByHand(http.MethodPost, "builders", "p09")
+	f.VerifyEverybody()
 	for _, key := range []string{"p00", "p01", "p02"} {
 		f.post(key, true, "eng")
 	}
 	result := f.read()
 	require.True(t, result.Source.Posts)
-	f.verify()
+	f.VerifyEverybody()
 	require.Equal(t, []string{"p00", "p01", "p02", "p09"}, f.builders())
 
 	f.Advance(365 * 24 * time.Hour)
 	require.True(t, f.read().Source.Quiet)
-	f.verify()
+	f.VerifyEverybody()
 	require.Equal(t, []string{"p00", "p01", "p02", "p09"}, f.builders(), "a year of silence")
 	require.Equal(t, ledger.PostApplied, f.post("p00", true, "eng"))
 	require.Equal(t, ledger.PostApplied, f.post("p01", true))
@@ -80,7 +81,7 @@ func TestASilentFeedTakesNothing(t *testing.T) {
 	result = f.read()
 	require.False(t, result.Source.Quiet)
 	require.Len(t, result.Identities, 3, "p00 counts again, the others changed")
-	f.verify()
+	f.VerifyEverybody()
 	require.Equal(t, []string{"p00", "p09"}, f.builders(), "what was stated now")
 }
 
@@ -92,10 +93,10 @@ func TestAForgedPostTakesNothing(t *testing.T) {
 	f.post("p00", true, "eng")
 	f.post("p01", true)
 	f.read()
-	f.verify()
+	f.VerifyEverybody()
 	require.Equal(t, []string{"p00"}, f.builders())
 	f.Forge(`UPDATE source_members SET member = 'p01' WHERE member = 'p00'`)
-	f.verify()
+	f.VerifyEverybody()
 	require.Equal(t, []string{"p00"}, f.builders())
 }
 
@@ -104,7 +105,7 @@ func TestWatchSourceAwaitsPosts(t *testing.T) {
 	t.Parallel()
 	f := startFed(t)
 	f.read()
-	f.verify()
+	f.VerifyEverybody()
 	f.post("p00", true, "eng")
 	result := activitytest.Must[sources.WatchResult](f.SimulatedOrg, f.Acts.Sources.WatchSource,
 		sources.WatchInput{Org: activitytest.Org, Policy: f.Policy, Source: "hr", After: f.told})
