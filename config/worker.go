@@ -90,8 +90,8 @@ type Starter struct {
 	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"console" want:"json or console"`
 }
 
-// ListenOff is the value of CASTELLAN_LISTEN, CASTELLAN_REVIEW_ADDR and CASTELLAN_INBOX_ADDR that serves nothing, and of
-// CASTELLAN_INBOX_CERT for TLS that a proxy has.
+// ListenOff is the value of CASTELLAN_LISTEN, CASTELLAN_REVIEW_ADDR and CASTELLAN_INBOX_ADDR that serves nothing, and
+// that of CASTELLAN_INBOX_CERT for TLS that a proxy has.
 const ListenOff = "off"
 
 // LedgerURL returns the ledger's address with the password from [Worker.LedgerPasswordFile] in it. It is for opening

@@ -70,6 +70,7 @@ func TestFeedRefuses(t *testing.T) {
 		do(r)
 		return r
 	}
+	other := change(func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("{}")) })
 	future := p.says("ana", -6*time.Minute, "eng")
 	for name, c := range map[string]struct {
 		r      *http.Request
@@ -79,7 +80,7 @@ func TestFeedRefuses(t *testing.T) {
 		"another secret":      {p.signed("/feeds/acme/posts", secret+"B", good), http.StatusUnauthorized, "unauthorized"},
 		"no signature":        {change(func(r *http.Request) { r.Header.Del(notify.HeaderSignature) }), http.StatusUnauthorized, "unauthorized"},
 		"another timestamp":   {change(func(r *http.Request) { r.Header.Set(notify.HeaderTimestamp, "1") }), http.StatusUnauthorized, "unauthorized"},
-		"another body":        {change(func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("{}")) }), http.StatusUnauthorized, "unauthorized"},
+		"another body":        {other, http.StatusUnauthorized, "unauthorized"},
 		"another org":         {p.signed("/feeds/globex/posts", secret, good), http.StatusUnauthorized, "unauthorized"},
 		"another source":      {p.signed("/feeds/acme/other", secret, good), http.StatusUnauthorized, "unauthorized"},
 		"a source read":       {p.signed("/feeds/acme/corp", secret, good), http.StatusUnauthorized, "unauthorized"},

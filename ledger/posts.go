@@ -106,7 +106,8 @@ func (a *acceptance) gather(ctx context.Context, posts []Post) (err error) {
 		var people []Identity
 		for _, p := range some {
 			p.Key = clean(p.Key)
-			rows, keys, people = append(rows, []any{a.source.Name, p.Key}), append(keys, p.Key), append(people, p.Identity)
+			rows = append(rows, []any{a.source.Name, p.Key})
+			keys, people = append(keys, p.Key), append(people, p.Identity)
 		}
 		if err := a.forget(ctx, tablePosted, rows...); err != nil {
 			return err

@@ -213,8 +213,8 @@ func (r *reader) check(p *Policy) {
 	r.checkMentions(p)
 }
 
-// checkPushSecrets refuses a secret with which a source posts to Castellan and which is also for something else: whoever
-// has it could do that as well.
+// checkPushSecrets refuses a secret with which a source posts to Castellan and which is also for something else:
+// whoever has it could do that as well.
 func (r *reader) checkPushSecrets(p *Policy) {
 	uses := map[string]int{p.Organization.Key: 1}
 	for _, one := range p.Provision {

@@ -80,7 +80,8 @@ func writePeople(w io.Writer, people []messages.PersonState) error {
 		if !p.Stated.IsZero() {
 			stated = p.Stated.UTC().Format(time.RFC3339)
 		}
-		rows = append(rows, []string{p.Identity, p.Address, p.State, p.Account, p.Record, p.Provision, p.Detail, stated})
+		rows = append(rows,
+			[]string{p.Identity, p.Address, p.State, p.Account, p.Record, p.Provision, p.Detail, stated})
 	}
 	return writeCSV(w, rows)
 }

@@ -57,9 +57,9 @@ func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.Revi
 	return serveBounded(server, socket, connectionsOf(page.Connections, descriptors())), nil
 }
 
-// connectionsOf returns how many connections an endpoint for others may hold: as many as are set, but at most a quarter of what the
-// process may have open, so that the ledger, calls, notices and health checks always get some. Zero descriptors:
-// unknown.
+// connectionsOf returns how many connections an endpoint for others may hold: as many as are set, but at most a quarter
+// of what the process may have open, so that the ledger, calls, notices and health checks always get some. Zero
+// descriptors: unknown.
 func connectionsOf(set int, descriptors uint64) int {
 	if quarter := descriptors / 4; quarter > 0 && uint64(set) > quarter {
 		return int(quarter)

@@ -45,10 +45,10 @@ type WatchResult struct {
 	Full       string   `json:"full,omitempty"` // why everybody is to be looked at
 }
 
-// WatchSource reads a source each time that is due, or awaits what it posts, and returns once a read changed something that may matter, once the
+// WatchSource reads a source each time that is due, and returns once a read changed something that may matter, once the
 // source began or ceased to be readable, or after ten minutes. A source that cannot be read is no error: the result
 // says so, and nobody counts as gone. A retry begins the read anew; what the former attempt had read is kept as it is,
-// and proves nothing about who is missing.
+// and proves nothing about who is missing. A source that posts is not read: see follow.
 //
 // Calls: those of the source, and one to Atlassian for a hundred people who may be linked by their address.
 func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResult, error) {

@@ -97,9 +97,9 @@ func (a Assertions) provider(now time.Time) (*saml.ServiceProvider, error) {
 			X509Data: saml.X509Data{X509Certificates: []saml.X509Certificate{
 				{Data: base64.StdEncoding.EncodeToString(certificate.Raw)}}}}})
 	}
+	issuer := &saml.EntityDescriptor{EntityID: a.Issuer, IDPSSODescriptors: []saml.IDPSSODescriptor{role}}
 	return &saml.ServiceProvider{
-		EntityID: a.Audience, AcsURL: *recipient,
-		IDPMetadata:          &saml.EntityDescriptor{EntityID: a.Issuer, IDPSSODescriptors: []saml.IDPSSODescriptor{role}},
+		EntityID: a.Audience, AcsURL: *recipient, IDPMetadata: issuer,
 		AllowIDPInitiated:    true,
 		ValidateRequestID:    func(saml.Response, []string) error { return nil },
 		RejectSHA1Signatures: true, RejectUnknownConditions: true,

@@ -1,5 +1,5 @@
 // Package feed reads what a source that is not read posts of one person: a JSON object, or a SAML assertion that the
-// identity provider signed. Whether a post is from who it says is for the caller to check; an assertion is checked here.
+// identity provider signed. Whether a post is from who it says is for the caller to check; assertions are checked here.
 package feed
 
 import (
