@@ -24,6 +24,7 @@ import (
 )
 
 const (
+	token     = "scim-0123456789-0123456789-0123456789"
 	secret    = "0123456789-0123456789-0123456789-A"
 	recipient = "https://castellan.acme.example/feeds/acme/login"
 	audience  = "https://castellan.acme.example"
@@ -51,13 +52,14 @@ func start(t *testing.T) *posting {
 	t.Cleanup(func() { _ = p.store.Close() })
 	p.saml, err = idp.NewSAML(issuer, p.now)
 	require.NoError(t, err)
-	p.secrets = map[string]string{"env:FEED": secret, "env:IDP": p.saml.Certificate}
+	p.secrets = map[string]string{"env:FEED": secret, "env:IDP": p.saml.Certificate, "env:SCIM": token}
 	p.apply(`
 version: 1
 organization: {name: acme, id: 0a1b2c3d-0000-4000-8000-000000000001, key: "env:KEY"}
 sources:
   - {name: posts, kind: feed, secret: "env:FEED", valid: 30d}
   - {name: login, kind: feed, certificate: "env:IDP", issuer: "` + issuer + `", audience: "` + audience + `", recipient: "` + recipient + `"}
+  - {name: okta, kind: scim-push, secret: "env:SCIM"}
   - {name: corp, kind: file, folder: /srv/hr, key: number}
 mappings: [{name: builders, from: ["posts:eng"], to: ["group:builders"]}]
 `)

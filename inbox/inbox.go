@@ -51,6 +51,7 @@ type inbox struct {
 // New returns the inbox's handler. It serves only:
 //
 //	POST /feeds/<org>/<source>  a statement about one person: a signed post, or a signed assertion
+//	/scim/<org>/<source>/v2/…   SCIM 2.0, for an identity provider that pushes
 //	GET  /healthz               whether it takes posts now
 //
 // The server has to set timeouts and limit connections.
@@ -61,6 +62,7 @@ func New(o Options) http.Handler {
 	b.refusals.record = b.recordRefusals
 	routes := http.NewServeMux()
 	routes.HandleFunc("POST /feeds/{org}/{source}", b.feed)
+	routes.HandleFunc("/scim/{org}/{source}/v2/{path...}", b.scim)
 	routes.HandleFunc("GET /healthz", b.health)
 	return withHeaders(routes)
 }

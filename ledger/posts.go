@@ -17,7 +17,7 @@ var ErrFull = errors.New("the source has as many people or groups as it may have
 // Post is what a source that is not read said of one person: all of it, with every group of the source that they are
 // in. Of others it says nothing.
 type Post struct {
-	Identity                  // Source, State, Since and Digest are set by the ledger
+	Identity                  // Source, Since and Digest are set by the ledger, and State but for StateGone
 	Groups   []SourceGroupRef // their names are "<source>:<group>"
 	At       time.Time        // when it was so, as the source says
 	Message  string           // the id of what said so; "": it had none
@@ -28,6 +28,9 @@ func (p Post) digest() string { return digestOfPost(p.Identity, p.Groups) }
 
 func digestOfPost(i Identity, groups []SourceGroupRef) string {
 	fields := []string{clean(i.Address), fmt.Sprint(maybe(i.Enabled)), clean(string(i.Attributes))}
+	if i.State == StateGone {
+		fields = append(fields, StateGone)
+	}
 	groups = slices.SortedFunc(slices.Values(groups),
 		func(a, b SourceGroupRef) int { return strings.Compare(a.Key, b.Key) })
 	for _, g := range groups {
@@ -46,7 +49,7 @@ const (
 	PostStale   PostOutcome = "stale" // of the person, something as late or later is known
 )
 
-// PostLimits are how much a source that posts may have, and for how long what it says counts.
+// PostLimits are how much a source that posts may have, and for how long what it says counts; 0: for ever.
 type PostLimits struct {
 	People, Groups int
 	Valid          time.Duration
@@ -61,7 +64,8 @@ func (l *Ledger) AcceptPosts(ctx context.Context, org, source string, limits Pos
 		if err != nil {
 			return err
 		}
-		a := acceptance{write: w, source: s, limits: limits, now: orNow(now)}
+		a := acceptance{write: w, source: s, limits: limits, now: orNow(now),
+			last: map[string]lastPost{}, known: map[string]Identity{}}
 		if err := a.gather(ctx, posts); err != nil {
 			return err
 		}
@@ -84,6 +88,7 @@ type acceptance struct {
 	source  Source
 	limits  PostLimits
 	now     time.Time
+	inOrder bool // posts count in the order in which they come, whatever the clocks say
 	last    map[string]lastPost
 	known   map[string]Identity
 	applied int
@@ -99,7 +104,6 @@ type lastPost struct {
 
 // gather reads what is known of the people of the posts. What the chain does not explain is not known.
 func (a *acceptance) gather(ctx context.Context, posts []Post) (err error) {
-	a.last, a.known = map[string]lastPost{}, map[string]Identity{}
 	for _, some := range chunks(posts) {
 		var rows [][]any
 		var keys []string
@@ -139,6 +143,9 @@ func (a *acceptance) accept(ctx context.Context, p Post) (PostOutcome, error) {
 	p.Source, p.Key, p.At = a.source.Name, clean(p.Key), fromInstant(instant(p.At))
 	p.Digest = p.digest()
 	last, is := a.last[p.Key]
+	if a.inOrder && is && !p.At.After(last.at) {
+		p.At = last.at.Add(time.Microsecond)
+	}
 	switch {
 	case is && (p.Message != "" && p.Message == last.message || p.At.Equal(last.at) && p.Digest == last.digest):
 		return PostKnown, nil
@@ -169,11 +176,14 @@ func (a *acceptance) savePerson(ctx context.Context, p Post) error {
 		}
 	}
 	since, change := p.after(was, a.now)
-	if last := a.last[p.Key]; change || !last.at.Add(a.limits.Valid).After(a.now) {
+	lapsed := a.limits.Valid > 0 && !a.last[p.Key].at.Add(a.limits.Valid).After(a.now)
+	if change || lapsed {
 		a.changed = append(a.changed, p.Key)
 		change = true
 	}
-	p.State, p.Since = StatePresent, since
+	if p.Since = since; p.State != StateGone {
+		p.State = StatePresent
+	}
 	a.known[p.Key] = p.Identity
 	_, err := a.exec(ctx, `INSERT INTO identities (org, source, key, address, address_key, enabled, attributes, digest,
 		since, change, state) VALUES (`+marks(11)+`) ON CONFLICT (org, source, key) DO UPDATE SET
@@ -181,7 +191,7 @@ func (a *acceptance) savePerson(ctx context.Context, p Post) error {
 		attributes = excluded.attributes, digest = excluded.digest, since = excluded.since, state = excluded.state,
 		change = CASE WHEN excluded.change > 0 THEN excluded.change ELSE identities.change END`,
 		a.org, p.Source, p.Key, p.Address, access.FoldAddress(p.Address), maybe(p.Enabled), string(p.Attributes),
-		p.Digest, instant(since), int64(flag(change))*(a.source.Change+1), StatePresent)
+		p.Digest, instant(since), int64(flag(change))*(a.source.Change+1), p.State)
 	return err
 }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -67,26 +68,29 @@ func (l *Ledger) PruneSources(ctx context.Context, org string, keep []string, li
 	return removed, err
 }
 
-// prunePosts deletes what sources that are none of those named posted, and has the chain say so.
+// prunePosts deletes what sources that are none of those named posted and pushed, and has the chain say so.
 func (w *write) prunePosts(ctx context.Context, keep []string, limit int) (removed int, err error) {
 	others, args := `1 = 1`, []any{}
 	if len(keep) > 0 {
 		kept, names := in("source", keep)
 		others, args = `NOT (`+kept+`)`, names
 	}
-	keys, err := tablePosted.keysWhere(ctx, w.database, w.org, others+` LIMIT ?`, append(args, limit)...)
-	if err != nil {
-		return 0, err
-	}
-	if err := w.forget(ctx, tablePosted, keys...); err != nil {
-		return 0, err
-	}
-	for _, some := range chunks(keys) {
-		where, args := amongRows("source, key", some)
-		if _, err := w.exec(ctx, `DELETE FROM posted WHERE org = ? AND `+where,
-			append([]any{w.org}, args...)...); err != nil {
+	for _, t := range []*recordedTable{tablePosted, tablePushed} {
+		keys, err := t.keysWhere(ctx, w.database, w.org, others+` LIMIT ?`, append(slices.Clone(args), limit)...)
+		if err != nil {
 			return 0, err
 		}
+		if err := w.forget(ctx, t, keys...); err != nil {
+			return 0, err
+		}
+		for _, some := range chunks(keys) {
+			where, args := amongRows(strings.Join(t.key, ", "), some)
+			if _, err := w.exec(ctx, `DELETE FROM `+t.name+` WHERE org = ? AND `+where,
+				append([]any{w.org}, args...)...); err != nil {
+				return 0, err
+			}
+		}
+		removed += len(keys)
 	}
-	return len(keys), nil
+	return removed, nil
 }

@@ -36,7 +36,7 @@ type recordedTable struct {
 var recordedTables = []*recordedTable{
 	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems,
 	tableEvents, tableRulings, tablePolicyNames,
-	tableRemovalEvents, tableBindings, tablePosted,
+	tableRemovalEvents, tableBindings, tablePosted, tablePushed,
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks,
 }
 
@@ -84,6 +84,9 @@ var (
 		columns: []string{"bound", "account", "since", "by_whom"}}
 	tablePosted = &recordedTable{name: "posted", key: []string{"source", "key"}, number: []bool{false, false}, since: 4,
 		columns: []string{"at", "message", "digest"}}
+	tablePushed = &recordedTable{name: "pushed", key: []string{"source", "kind", "id"},
+		number: []bool{false, false, false}, since: 4,
+		columns: []string{"name", "external", "body", "created", "modified"}}
 	tableMarks = &recordedTable{name: "marks", key: []string{"person", "rule"}, number: []bool{false, false}, since: 2,
 		columns: []string{"since", "told"}}
 	tableSuspensions = &recordedTable{name: "suspensions", key: []string{"person"}, number: []bool{false}, since: 2,

@@ -95,7 +95,7 @@ func (s *Session) Lapsed(one ledger.BoundIdentity) bool {
 
 // counts reports whether what a source that posts said of somebody counts still.
 func (s *Session) counts(spec *provision.Source, one ledger.BoundIdentity) bool {
-	return !one.Stated.IsZero() && s.Now().Before(one.Stated.Add(spec.Valid.Std()))
+	return !one.Stated.IsZero() && (spec.Valid == 0 || s.Now().Before(one.Stated.Add(spec.Valid.Std())))
 }
 
 func sourceGroupIDs(one ledger.BoundIdentity) []string {

@@ -14,13 +14,14 @@ import (
 // emailOf is by which address the people of a kind are linked, unless the policy says it.
 var emailOf = map[Kind]string{
 	LDAP: "mail", File: "email", SCIM: "emails[0].value", Okta: "email", Entra: "first(mail, userPrincipalName)",
-	Google: "primaryEmail", Keycloak: "email", Feed: "email",
+	Google: "primaryEmail", Keycloak: "email", Feed: "email", SCIMPush: "first(emails[0].value, userName)",
 }
 
 // required lists what a source of a kind must say, besides its name and kind.
 var required = map[Kind][]string{
 	LDAP: {"url", "base"}, SCIM: {"url", "secret"}, Okta: {"url", "secret"}, Entra: {"tenant", "clientId"},
-	Google: {"secret", "subject"}, Keycloak: {"url", "realm", "clientId", "secret"},
+	SCIMPush: {"secret"},
+	Google:   {"secret", "subject"}, Keycloak: {"url", "realm", "clientId", "secret"},
 }
 
 // owners lists the settings that only some kinds have, in the order in which they are told.
@@ -72,7 +73,7 @@ var owners = []struct {
 	{"realm", []Kind{Keycloak}},
 	{"clientRealm", []Kind{Keycloak}},
 	{"valid", []Kind{Feed}},
-	{"quiet", []Kind{Feed}},
+	{"quiet", []Kind{Feed, SCIMPush}},
 	{"issuer", []Kind{Feed}},
 	{"audience", []Kind{Feed}},
 	{"recipient", []Kind{Feed}},
@@ -106,6 +107,7 @@ func checkSource(r *strictyaml.Reader, s Source, path string) {
 		c.file()
 	case Feed:
 		c.feed()
+	case SCIMPush:
 	default:
 		c.service()
 	}

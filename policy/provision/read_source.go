@@ -91,7 +91,9 @@ func readSource(r *strictyaml.Reader, n *yaml.Node, path string) Source {
 // complete sets the times that the file does not.
 func (s *Source) complete() {
 	if s.Kind.Pushed() {
-		s.Valid = cmp.Or(s.Valid, DefaultValid)
+		if s.Kind == Feed {
+			s.Valid = cmp.Or(s.Valid, DefaultValid)
+		}
 		return
 	}
 	s.Every, s.Quiet = cmp.Or(s.Every, DefaultEvery), 0

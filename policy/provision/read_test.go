@@ -40,6 +40,7 @@ func TestReadAsksForWhatAKindNeeds(t *testing.T) {
 		Google:   {`secret: "env:S"`, "subject: admin@acme.example"},
 		Keycloak: {`url: "https://sso"`, "realm: acme", "clientId: c1", `secret: "env:S"`},
 		Feed:     {`secret: "env:S"`},
+		SCIMPush: {`secret: "env:S"`},
 	}
 	require.Len(t, least, len(Kinds()))
 	for kind, settings := range least {
@@ -98,7 +99,7 @@ func TestReadRefusesWhatASourceCannotBe(t *testing.T) {
 		"sources: [{name: Corp, kind: ldap}]":                   `sources[0].name: "Corp" does not fit; use 1 to 40 of the characters a-z, 0-9 and -`,
 		"sources: [{name: 'a:b', kind: ldap}]":                  `"a:b" does not fit`,
 		"sources: [{name: a}]":                                  "sources[0]: kind is missing; add it",
-		"sources: [{name: a, kind: ad}]":                        `"ad" is unknown; write one of ldap, file, scim, okta, entra, google, keycloak, feed`,
+		"sources: [{name: a, kind: ad}]":                        `"ad" is unknown; write one of ldap, file, scim, okta, entra, google, keycloak, feed, scim-push`,
 		"sources: [{name: a, kind: ldap, host: x}]":             "sources[0].host: unknown key",
 		ldap + "- {name: corp, kind: file, folder: /a, key: k}": "acme.yaml:4:10: sources[1].name: the name \"corp\" is taken by sources[0]; give each its own",
 
@@ -245,6 +246,10 @@ func TestDefaultAttributesGiveTexts(t *testing.T) {
 		Feed: {"email": "ana@acme.example", "displayName": "Ana Lima", "givenName": "Ana", "familyName": "Lima", "title": "Lead",
 			"department": "Legal"},
 		SCIM: {"userName": "ana", "emails": []any{map[string]any{"value": "ana@acme.example", "primary": true},
+			map[string]any{"value": "a@home.example"}},
+			"name": map[string]any{"formatted": "Ana Lima", "givenName": "Ana", "familyName": "Lima"}, "title": "Lead",
+			"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": map[string]any{"department": "Legal"}},
+		SCIMPush: {"userName": "ana", "emails": []any{map[string]any{"value": "ana@acme.example", "primary": true},
 			map[string]any{"value": "a@home.example"}},
 			"name": map[string]any{"formatted": "Ana Lima", "givenName": "Ana", "familyName": "Lima"}, "title": "Lead",
 			"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": map[string]any{"department": "Legal"}},

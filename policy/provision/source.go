@@ -54,9 +54,9 @@ type Source struct {
 	Realm       string `json:"realm,omitempty"`       // Keycloak
 	ClientRealm string `json:"clientRealm,omitempty"` // Keycloak: where the client is; empty: Realm
 
-	// Feed
-	Valid     window.Duration `json:"valid,omitzero"`      // for how long what it stated of a person counts
-	Quiet     window.Duration `json:"quiet,omitzero"`      // without a post for longer, it is reported; 0: never
+	// Feed, SCIMPush
+	Valid     window.Duration `json:"valid,omitzero"`      // for how long what a feed stated of a person counts; 0: for ever
+	Quiet     window.Duration `json:"quiet,omitzero"`      // without a post for longer, it is reported
 	Issuer    string          `json:"issuer,omitempty"`    // of assertions
 	Audience  string          `json:"audience,omitempty"`  // that assertions must be for
 	Recipient string          `json:"recipient,omitempty"` // to which assertions must be addressed
@@ -75,14 +75,15 @@ const (
 	Google   Kind = "google"
 	Keycloak Kind = "keycloak"
 	Feed     Kind = "feed"
+	SCIMPush Kind = "scim-push"
 )
 
 // Kinds lists all kinds.
-func Kinds() []Kind { return []Kind{LDAP, File, SCIM, Okta, Entra, Google, Keycloak, Feed} }
+func Kinds() []Kind { return []Kind{LDAP, File, SCIM, Okta, Entra, Google, Keycloak, Feed, SCIMPush} }
 
 // Pushed reports whether sources of the kind are not read: they post what they know of one person at a time. That one
 // says nothing of somebody means nothing.
-func (k Kind) Pushed() bool { return k == Feed }
+func (k Kind) Pushed() bool { return k == Feed || k == SCIMPush }
 
 // People says whom a source shows, and who of them is in scope.
 type People struct {

@@ -125,11 +125,19 @@ func personOf(all map[string]any) (p source.Identity, err error) {
 	return p, nil
 }
 
+// Check refuses a person who is beyond the bounds. The error is a *Refusal.
+func Check(p source.Identity) error {
+	if err := reading.Person(p); err != nil {
+		return refuse(BadPerson, "the person has no usable key (one line of at most %d bytes), or more is said of them than is taken: an attribute has at most %d bytes, all of them %d",
+			source.MaxKey, source.MaxAttribute, source.MaxIdentity)
+	}
+	return nil
+}
+
 // checked returns the statement if it is within the bounds.
 func (s Statement) checked() (Statement, error) {
-	if err := reading.Person(s.Person); err != nil {
-		return Statement{}, refuse(BadPerson, "the person has no usable key (one line of at most %d bytes), or more is said of them than is taken: an attribute has at most %d bytes, all of them %d",
-			source.MaxKey, source.MaxAttribute, source.MaxIdentity)
+	if err := Check(s.Person); err != nil {
+		return Statement{}, err
 	}
 	if s.At.Year() < 2000 || s.At.Year() > 9999 {
 		return Statement{}, refuse(BadTime, "at is missing: write when this was so, such as 2026-12-01T09:30:00Z")
