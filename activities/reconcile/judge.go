@@ -519,15 +519,19 @@ func (j *judgement) doubtSources(ctx context.Context) (err error) {
 		return err
 	}
 	unexplained, err := j.UnexplainedSources(ctx)
+	if err == nil && j.full { // else people are looked at one by one, and nothing is taken from those
+		var posts []plan.DoubtedSource
+		if posts, err = j.UnexplainedPosts(ctx); err == nil {
+			err = j.reportPosts(ctx)
+		}
+		unexplained = append(unexplained, posts...)
+	}
 	for _, d := range unexplained {
 		j.findings = append(j.findings, access.Finding{Rule: "identity-unexplained", Subject: "source " + d.Name,
 			Detail: d.Why + ". The source gives them nothing, and nothing that depends on it is taken from anyone"})
 	}
 	j.stats.Doubted = append(j.stats.Doubted, unexplained...)
-	if err != nil || !j.full {
-		return err
-	}
-	return j.reportPosts(ctx)
+	return err
 }
 
 // reportPosts reports sources that should post and do not, or that post what is refused. Nobody loses anything by that.

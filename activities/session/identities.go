@@ -411,15 +411,24 @@ func (s *Session) UnexplainedSources(ctx context.Context) ([]plan.DoubtedSource,
 				counts[name])})
 		}
 	}
+	return doubted, err
+}
+
+// UnexplainedPosts returns the sources that post and of which the ledger's chain does not explain all that they said.
+// It reads what they said of everybody. Such people are given nothing by the source, and nothing is taken from them.
+func (s *Session) UnexplainedPosts(ctx context.Context) (doubted []plan.DoubtedSource, err error) {
 	for _, spec := range s.Policy.Sources {
-		if err != nil || !spec.Kind.Pushed() {
+		if !spec.Kind.Pushed() {
 			continue
 		}
-		var n int
-		if n, err = s.Ledger.UnexplainedPosts(ctx, s.Org, spec.Name); n > 0 {
+		n, err := s.Ledger.UnexplainedPosts(ctx, s.Org, spec.Name)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
 			doubted = append(doubted, plan.DoubtedSource{Name: spec.Name, Why: fmt.Sprintf(
 				"the ledger's chain does not explain what was posted of %d of its people; see starter verify-ledger", n)})
 		}
 	}
-	return doubted, err
+	return doubted, nil
 }
