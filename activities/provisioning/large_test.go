@@ -55,7 +55,7 @@ func TestSyncedGroupsOfFiftyThousandMemberships(t *testing.T) {
 	if testing.Short() {
 		t.Skip("50,000 memberships: make test-large")
 	}
-	const people, groups, members = 300, 200, 250
+	const people, groups, members = 1000, 200, 250
 	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss"}, Admins: []string{"boss"},
 		Local: []cloud.OrgGroup{{Name: "builders"}}}
 	var keys []string
