@@ -17,7 +17,7 @@ export CASTELLAN_TEMPORAL_CLI ?= $(CURDIR)/bin/temporal
 test test-unit test-race test-large test-e2e test-shipped contract campaign: export GOGC ?= 400
 test test-e2e test-shipped campaign: export GOMEMLIMIT ?= 1536MiB
 
-.PHONY: help demo test test-unit test-race test-large test-e2e test-sources test-shipped check lint bench bench-code bench-grants bench-reviews contract campaign up story tutorial pictures down pin build tools tools-server clean
+.PHONY: help demo test test-unit test-race test-large test-e2e test-sources test-shipped check lint bench bench-code bench-grants bench-feeds bench-reviews contract campaign up story tutorial pictures down pin build tools tools-server clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ campaign: bin/gotestsum bin/temporal ## Inject random faults N times, with GRANT
 
 bench-grants: bin/gotestsum bin/temporal ## Measure what N open grants cost (5000 take at least ten minutes)
 	@FORMAT=standard-verbose CASTELLAN_OPEN_GRANTS=$(N) scripts/test bench-grants -count=1 -timeout 90m -run '^TestManyOpenGrants$$' ./e2e/grants
+
+POSTS ?= 500
+bench-feeds: bin/gotestsum bin/temporal ## Measure how soon what a feed posts counts (POSTS=500, at 500 a minute)
+	@FORMAT=standard-verbose CASTELLAN_FEED_POSTS=$(POSTS) scripts/test bench-feeds -count=1 -timeout 30m -run '^TestManyPosts$$' ./e2e/identities
 
 REVIEW ?= 10000x300
 bench-reviews: bin/gotestsum bin/temporal ## Measure a review with many items and reviewers (REVIEW=10000x300)

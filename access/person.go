@@ -37,6 +37,10 @@ type Person struct {
 	// UnsureGroups are groups of identity sources that the person may be in or not: it is not known whether they are in
 	// the source's scope. What such a group gives is neither given anew nor taken.
 	UnsureGroups []string `json:"unsureGroups,omitempty"`
+	// UnsureSources are identity sources of which it is not known what they would say of the person, since they post
+	// and have said nothing lately: the person may be in any of their groups. What these give is neither given anew nor
+	// taken.
+	UnsureSources []string `json:"unsureSources,omitempty"`
 }
 
 // Activity is a person's use of one app on one site. With neither Last nor Never it is unknown, which never means that

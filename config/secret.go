@@ -77,12 +77,20 @@ type Secrets struct {
 // A file must be regular, lie in the folder even after its symbolic links are followed, hold at most 64 KiB, and be one
 // line. Errors give the reference and what to do, never a value.
 func (s Secrets) Resolve(org, ref string) (Secret, error) {
-	return s.resolve(org, ref, clean, func() error {
-		if len(s.Hosts[org][ref]) > 0 {
-			return errors.New("it is an identity source's alone, as CASTELLAN_SECRET_HOSTS says: name another one here")
-		}
-		return nil
-	})
+	return s.resolve(org, ref, clean, func() error { return s.checkUnbound(org, ref) })
+}
+
+// ResolveLines is Resolve for what may have several lines: certificates, or a secret and its successor.
+func (s Secrets) ResolveLines(org, ref string) (Secret, error) {
+	return s.resolve(org, ref, cleanLines, func() error { return s.checkUnbound(org, ref) })
+}
+
+// checkUnbound refuses secrets that are for identity sources alone.
+func (s Secrets) checkUnbound(org, ref string) error {
+	if len(s.Hosts[org][ref]) > 0 {
+		return errors.New("it is an identity source's alone, as CASTELLAN_SECRET_HOSTS says: name another one here")
+	}
+	return nil
 }
 
 // ResolveFor is Resolve for a secret that an identity source sends to these hosts, each a HOST or HOST:PORT as in the

@@ -72,6 +72,12 @@ type Worker struct {
 	ReviewConnections int    `env:"CASTELLAN_REVIEW_CONNECTIONS" envDefault:"512" want:"a whole number from 8 to 10000"`
 	ReviewKey         Secret `env:"CASTELLAN_REVIEW_KEY" want:"the secret of at least 32 characters that signs reviewers' links, the same for all workers, or file:/PATH of a file with it; make one by openssl rand -base64 32"`
 
+	// The inbox, where identity providers post. [Worker.Inbox] says whether it has TLS.
+	InboxAddr        string `env:"CASTELLAN_INBOX_ADDR" envDefault:"off" want:"HOST:PORT, such as 0.0.0.0:8443, or off"`
+	InboxCert        string `env:"CASTELLAN_INBOX_CERT" want:"the absolute path of a PEM file with the certificate that CASTELLAN_INBOX_ADDR shows and those between it and its authority, beside CASTELLAN_INBOX_KEY; or off, where a proxy on the way has TLS and nobody else can read what passes between; it may be left out for loopback addresses"`
+	InboxKey         string `env:"CASTELLAN_INBOX_KEY" want:"the absolute path of a PEM file with the private key of CASTELLAN_INBOX_CERT"`
+	InboxConnections int    `env:"CASTELLAN_INBOX_CONNECTIONS" envDefault:"256" want:"a whole number from 8 to 10000"`
+
 	LogLevel  zapcore.Level `env:"CASTELLAN_LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error"`
 	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"json" want:"json or console"`
 }
@@ -84,7 +90,8 @@ type Starter struct {
 	LogFormat LogFormat     `env:"CASTELLAN_LOG_FORMAT" envDefault:"console" want:"json or console"`
 }
 
-// ListenOff is the value of CASTELLAN_LISTEN and CASTELLAN_REVIEW_ADDR that serves nothing.
+// ListenOff is the value of CASTELLAN_LISTEN, CASTELLAN_REVIEW_ADDR and CASTELLAN_INBOX_ADDR that serves nothing, and
+// that of CASTELLAN_INBOX_CERT for TLS that a proxy has.
 const ListenOff = "off"
 
 // LedgerURL returns the ledger's address with the password from [Worker.LedgerPasswordFile] in it. It is for opening
@@ -120,7 +127,7 @@ func (w Worker) keepsOwnSecrets() bool {
 	for _, s := range []string{
 		"file:" + w.LedgerPasswordFile, w.NotifyWebhookURL.Reveal(), w.NotifyWebhookSecret.Reveal(),
 		w.NotifySlackURL.Reveal(),
-		w.NotifySMTPPassword.Reveal(), w.ReviewKey.Reveal(),
+		w.NotifySMTPPassword.Reveal(), w.ReviewKey.Reveal(), "file:" + w.InboxKey,
 	} {
 		path, isFile := strings.CutPrefix(s, "file:")
 		if isFile && filepath.IsAbs(path) &&
@@ -183,7 +190,8 @@ func (w Worker) rejects(variable string) bool {
 	case "CASTELLAN_LOG_LEVEL":
 		return !usableLevel(w.LogLevel)
 	}
-	return w.rejectsNotify(variable) || w.rejectsReview(variable) || w.rejectsSources(variable)
+	return w.rejectsNotify(variable) || w.rejectsReview(variable) || w.rejectsSources(variable) ||
+		w.rejectsInbox(variable)
 }
 
 func (s Starter) rejects(variable string) bool {

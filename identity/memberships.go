@@ -69,9 +69,9 @@ func (s *GroupSet) about(wanted map[Ref]bool, in []GroupID) (some []*GroupDecisi
 }
 
 // begun returns what holds changes of members of a group that does not follow its source yet.
-func (g *GroupDecision) begun() []Hold {
-	if g.Action == CreateGroup || g.Action == TakeGroup {
-		return slices.Clone(g.Holds)
+func (d *GroupDecision) begun() []Hold {
+	if d.Action == CreateGroup || d.Action == TakeGroup {
+		return slices.Clone(d.Holds)
 	}
 	return nil
 }

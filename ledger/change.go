@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/castellan-io/castellan/access"
@@ -160,7 +161,8 @@ func (w *write) attempted(ctx context.Context, run string, changes []access.Chan
 		people = append(people, c.Person)
 	}
 	where, args := among("org, run", "person", people, w.org, run)
-	if len(changes) == 1 {
+	if first := changes[0].Target; !slices.ContainsFunc(changes,
+		func(c access.Change) bool { return c.Target != first }) { // people may have many other lines
 		where += ` AND target = ?`
 		args = append(args, string(changes[0].Target))
 	}

@@ -24,7 +24,8 @@
 // time, and counts as there until that is concluded: no earlier than with the next complete read, some time later, and
 // of people only after a look-up. Marks of a read that did not end are undone before the next one, and nothing is
 // concluded from a suspect one. These are facts that can be read again, so the chain does not cover them. Which account
-// or record an identity is, is a decision: the chain covers the table bindings.
+// or record an identity is, is a decision: the chain covers the table bindings. What a source posts (migration 29)
+// comes once: the chain covers the table posted, whose rows have a digest of all that was said of a person.
 //
 // # The chain
 //

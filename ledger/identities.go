@@ -227,6 +227,9 @@ func (w *write) knownIdentities(ctx context.Context, name string, people []Ident
 type BoundIdentity struct {
 	Identity
 	Groups []SourceGroupRef
+	// Stated is when a source that posts stated all this of them; zero: it did not, or the chain does not explain that
+	// it did.
+	Stated time.Time
 }
 
 // IdentitiesOf returns the identities linked to accounts, by account id. An identity that is gone has no

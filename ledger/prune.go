@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,7 +30,9 @@ func (l *Ledger) PruneSources(ctx context.Context, org string, keep []string, li
 		limit = 10_000
 	}
 	err = l.write(ctx, org, "remove what was read of former sources", func(w *write) error {
-		removed = 0
+		if removed, err = w.prunePosts(ctx, keep, limit); err != nil {
+			return err
+		}
 		others, all := `org = ? AND kind = 'source'`, []any{org}
 		if len(keep) > 0 {
 			kept, names := in("name", keep)
@@ -63,4 +66,31 @@ func (l *Ledger) PruneSources(ctx context.Context, org string, keep []string, li
 		return nil
 	})
 	return removed, err
+}
+
+// prunePosts deletes what sources that are none of those named posted and pushed, and has the chain say so.
+func (w *write) prunePosts(ctx context.Context, keep []string, limit int) (removed int, err error) {
+	others, args := `1 = 1`, []any{}
+	if len(keep) > 0 {
+		kept, names := in("source", keep)
+		others, args = `NOT (`+kept+`)`, names
+	}
+	for _, t := range []*recordedTable{tablePosted, tablePushed} {
+		keys, err := t.keysWhere(ctx, w.database, w.org, others+` LIMIT ?`, append(slices.Clone(args), limit)...)
+		if err != nil {
+			return 0, err
+		}
+		if err := w.forget(ctx, t, keys...); err != nil {
+			return 0, err
+		}
+		for _, some := range chunks(keys) {
+			where, args := amongRows(strings.Join(t.key, ", "), some)
+			if _, err := w.exec(ctx, `DELETE FROM `+t.name+` WHERE org = ? AND `+where,
+				append([]any{w.org}, args...)...); err != nil {
+				return 0, err
+			}
+		}
+		removed += len(keys)
+	}
+	return removed, nil
 }

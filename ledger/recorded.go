@@ -36,7 +36,7 @@ type recordedTable struct {
 var recordedTables = []*recordedTable{
 	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems,
 	tableEvents, tableRulings, tablePolicyNames,
-	tableRemovalEvents, tableBindings, tableGroupLinks, tableGroupConflicts, tableGroupAccepted,
+	tableRemovalEvents, tableBindings, tablePosted, tablePushed, tableGroupLinks, tableGroupConflicts, tableGroupAccepted,
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks, tableGroups,
 	tableSyncedGroups,
 }
@@ -93,6 +93,11 @@ var (
 	tableSyncedGroups = &recordedTable{name: "synced_groups", key: []string{"provision", "source", "key"},
 		number: []bool{false, false, false}, since: 4,
 		columns: []string{"source_name", "bound", "name", "former", "former_name", "since", "by_whom"}}
+	tablePosted = &recordedTable{name: "posted", key: []string{"source", "key"}, number: []bool{false, false}, since: 4,
+		columns: []string{"at", "message", "digest"}}
+	tablePushed = &recordedTable{name: "pushed", key: []string{"source", "kind", "id"},
+		number: []bool{false, false, false}, since: 4,
+		columns: []string{"name", "external", "body", "created", "modified"}}
 	tableMarks = &recordedTable{name: "marks", key: []string{"person", "rule"}, number: []bool{false, false}, since: 2,
 		columns: []string{"since", "told"}}
 	tableSuspensions = &recordedTable{name: "suspensions", key: []string{"person"}, number: []bool{false}, since: 2,

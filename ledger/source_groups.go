@@ -157,7 +157,7 @@ func (c *groupChanges) stored(ctx context.Context, keys []string) (map[string]ma
 	return stored, err
 }
 
-// grouped adds to identities the groups that they are in, by name.
+// grouped adds to identities the groups that they are in, by name, and when that was posted.
 func (l *Ledger) grouped(ctx context.Context, org string, identities []Identity) ([]BoundIdentity, error) {
 	all := make([]BoundIdentity, len(identities))
 	place := map[Ref]int{}
@@ -187,7 +187,7 @@ func (l *Ledger) grouped(ctx context.Context, org string, identities []Identity)
 			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key))
 		})
 	}
-	return all, nil
+	return all, l.stated(ctx, org, all)
 }
 
 // SourceGroupCount is a group of a source and how many are in it, those included who are missing.

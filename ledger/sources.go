@@ -31,6 +31,12 @@ type Source struct {
 	Failing     time.Time `json:"failing,omitzero"`      // since when reads have failed
 	Change      int64     `json:"change"`                // number of the last change that concerned somebody
 	Changed     time.Time `json:"changed,omitzero"`
+
+	// Of a source that posts: when a post was last applied, and how many were refused, the last one for this reason.
+	Posted      time.Time `json:"posted,omitzero"`
+	Refused     int       `json:"refused,omitempty"`
+	RefusedAt   time.Time `json:"refusedAt,omitzero"`
+	RefusedCode string    `json:"refusedCode,omitempty"`
 }
 
 // Baseline is what a complete read showed.
@@ -47,12 +53,15 @@ const (
 )
 
 const selectSource = `SELECT name, begun, begun_at, read, read_at, as_whom, people, group_count, memberships, good_read,
-	good_as, good_people, suspect, problem_kind, problem, failing, change, changed FROM replicas`
+	good_as, good_people, suspect, problem_kind, problem, failing, change, changed, posted_at, refused, refused_at,
+	refused_code FROM replicas`
 
 func scanSource(row scanner) (s Source, err error) {
-	var begun, read, failing, changed int64
+	var begun, read, failing, changed, posted, refused int64
 	err = row.Scan(&s.Name, &s.Begun, &begun, &s.Read, &read, &s.As, &s.People, &s.Groups, &s.Memberships, &s.Good.Read,
-		&s.Good.As, &s.Good.People, &s.Suspect, &s.ProblemKind, &s.Problem, &failing, &s.Change, &changed)
+		&s.Good.As, &s.Good.People, &s.Suspect, &s.ProblemKind, &s.Problem, &failing, &s.Change, &changed, &posted,
+		&s.Refused, &refused, &s.RefusedCode)
+	s.Posted, s.RefusedAt = fromInstant(posted), fromInstant(refused)
 	s.BegunAt, s.ReadAt, s.Failing, s.Changed = fromInstant(begun), fromInstant(read), fromInstant(failing),
 		fromInstant(changed)
 	return s, err

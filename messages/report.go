@@ -157,13 +157,14 @@ const (
 
 // PersonState is how somebody of an identity source stands to their account and their record.
 type PersonState struct {
-	Identity  string `json:"identity,omitempty"`  // "source:key"; "": a record of nobody's
-	Provision string `json:"provision,omitempty"` // "": nothing provisions the source
-	Address   string `json:"address,omitempty"`
-	State     string `json:"state"`
-	Account   string `json:"account,omitempty"` // id
-	Record    string `json:"record,omitempty"`  // id
-	Detail    string `json:"detail,omitempty"`  // what was found, or why there is no account
+	Identity  string    `json:"identity,omitempty"`  // "source:key"; "": a record of nobody's
+	Provision string    `json:"provision,omitempty"` // "": nothing provisions the source
+	Address   string    `json:"address,omitempty"`
+	State     string    `json:"state"`
+	Account   string    `json:"account,omitempty"` // id
+	Record    string    `json:"record,omitempty"`  // id
+	Detail    string    `json:"detail,omitempty"`  // what was found, or why there is no account
+	Stated    time.Time `json:"stated,omitzero"`   // when a source that posts stated last what it knows of the person
 }
 
 // PeopleCount counts people in a state.
@@ -179,7 +180,10 @@ type ExplainedIdentity struct {
 	Address  string    `json:"address,omitempty"`
 	State    string    `json:"state"` // in the source: present, missing, gone, outOfScope, and disabled
 	Since    time.Time `json:"since"`
-	Account  string    `json:"account,omitempty"` // id of the account that it is
+	// Stated is when a source that posts stated this, and Lapsed that it does not count any more; see sources.valid.
+	Stated  time.Time `json:"stated,omitzero"`
+	Lapsed  bool      `json:"lapsed,omitempty"`
+	Account string    `json:"account,omitempty"` // id of the account that it is
 	// Linked is since when it is that account, and LinkedBy who decided that, or the address that did.
 	Linked   time.Time `json:"linked,omitzero"`
 	LinkedBy string    `json:"linkedBy,omitempty"`

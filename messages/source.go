@@ -21,14 +21,24 @@ type SourceStatus struct {
 	// LacksOther reports whether what is missing has changed since the source became suspect.
 	LacksOther bool  `json:"lacksOther,omitempty"`
 	Change     int64 `json:"change,omitempty"` // number of the last change whose people are known
+
+	// Of a source that posts, and is never read: when a post was last accepted, whether that is longer ago than the
+	// policy has it, how many posts were refused and why the last one was. Its numbers are of everybody it ever stated.
+	Posts      bool      `json:"posts,omitempty"`
+	Posted     time.Time `json:"posted,omitzero"`
+	Quiet      bool      `json:"quiet,omitempty"`
+	Refused    int       `json:"refused,omitempty"`
+	RefusedAt  time.Time `json:"refusedAt,omitzero"`
+	RefusedFor string    `json:"refusedFor,omitempty"`
 }
 
 // The states of a source, as shown in CastellanSource.
 const (
 	SourceOK        = "ok"
-	SourceNeverRead = "never-read" // not read completely yet
+	SourceNeverRead = "never-read" // not read completely yet; of one that posts: nothing was posted yet
 	SourceFailing   = "failing"    // it cannot be read
 	SourceSuspect   = "suspect"    // what is missing from its last read does not count as gone
+	SourceQuiet     = "quiet"      // nothing was posted for longer than the policy expects
 )
 
 // State returns the source's state. A problem that keeps it from being read comes first.
@@ -38,7 +48,9 @@ func (s SourceStatus) State() string {
 		return SourceFailing
 	case s.Suspect != "":
 		return SourceSuspect
-	case s.Read.IsZero():
+	case s.Posts && s.Quiet:
+		return SourceQuiet
+	case s.Read.IsZero() && s.Posted.IsZero():
 		return SourceNeverRead
 	}
 	return SourceOK

@@ -21,6 +21,12 @@ func Sign(secret, timestamp string, body []byte) string {
 	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
 }
 
+// What Verify finds wrong.
+var (
+	ErrSignature = errors.New("the signature is not that of this timestamp and body: do both sides have the same secret, and was the body read as it came?")
+	ErrTimestamp = errors.New("the timestamp is too far from this machine's clock: a replayed request, or a clock that is wrong")
+)
+
 // Verify is for receivers: it returns nil if the body was signed with the secret within [Tolerance] of now. A receiver
 // should also drop repeated Idempotency-Keys: within the tolerance a request can be replayed.
 func Verify(secret, timestamp, signature string, body []byte, now time.Time) error {
@@ -28,14 +34,14 @@ func Verify(secret, timestamp, signature string, body []byte, now time.Time) err
 		return errors.New("there is no secret to check the signature with: configure the one that the sender has")
 	}
 	if !hmac.Equal([]byte(Sign(secret, timestamp, body)), []byte(signature)) {
-		return errors.New("the signature is not that of this timestamp and body: do both sides have the same secret, and was the body read as it came?")
+		return ErrSignature
 	}
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil {
 		return errors.New("the timestamp is not a number of seconds")
 	}
 	if off := now.Sub(time.Unix(seconds, 0)); off > Tolerance || off < -Tolerance {
-		return errors.New("the timestamp is too far from this machine's clock: a replayed request, or a clock that is wrong")
+		return ErrTimestamp
 	}
 	return nil
 }

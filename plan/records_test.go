@@ -61,8 +61,8 @@ func TestJudgeRecordsOfMemberships(t *testing.T) {
 				require.False(t, v.Holds(gone[0]) && v.Rule != "deactivations", "it waits for its group")
 			}
 			for _, target := range []access.Entitlement{access.RecordTarget("staff"), eng, ops} {
-				if slices.ContainsFunc(verdicts,
-					func(v plan.Verdict) bool { return v.Holds(access.Change{Action: access.Remove, Target: target}) }) {
+				removal := access.Change{Action: access.Remove, Target: target}
+				if slices.ContainsFunc(verdicts, func(v plan.Verdict) bool { return v.Holds(removal) }) {
 					holds = append(holds, target)
 				}
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // Count is what the last good run saw of a source group.
@@ -69,7 +70,7 @@ func Suspects(p *policy.Policy, b *policy.Bound, before map[string]Count, now, s
 		}
 		was, known := before[id]
 		name := cmp.Or(b.SourceName(id), was.Name)
-		why := whyDoubted(p.Guard.Source, b, was, known, id, now, seen)
+		why := whyDoubted(p, b, was, known, id, now, seen)
 		if _, there := now[id]; known && !there {
 			again, lacks := findRecreated(p.Guard.Source, b, before, id, now, seen, losing)
 			if again != nil {
@@ -139,8 +140,15 @@ func MembersSeen(b *policy.Bound, seen map[string]int, id string) (met int, swep
 	return seen[id], seen != nil && b.Source(id)
 }
 
+// pushed reports whether a source group is one of a source that posts.
+func pushed(p *policy.Policy, id string) bool {
+	return slices.ContainsFunc(p.Sources, func(s provision.Source) bool {
+		return s.Kind.Pushed() && strings.HasPrefix(id, access.SourceGroupID(s.Name, ""))
+	})
+}
+
 // whyDoubted returns why a source group is suspect; "" if it is not.
-func whyDoubted(limit policy.SourceLimit, b *policy.Bound, was Count, known bool, id string, now,
+func whyDoubted(p *policy.Policy, b *policy.Bound, was Count, known bool, id string, now,
 	seen map[string]int) string {
 	counted, there := now[id]
 	met, swept := MembersSeen(b, seen, id)
@@ -160,6 +168,10 @@ func whyDoubted(limit policy.SourceLimit, b *policy.Bound, was Count, known bool
 		}
 		counted = met
 	}
+	if pushed(p, id) { // each of those who left it did so by a statement of its own, which the guard judges
+		return ""
+	}
+	limit := p.Guard.Source
 	if lost := was.Users - counted; known && was.Users >= limit.Minimum && limit.Share.Exceeded(lost, was.Users) {
 		return fmt.Sprintf("the group went from %d to %d members since the last good run; the limit is %s (guard.source.share)", was.Users, counted, limit.Share)
 	}

@@ -310,11 +310,13 @@ func (b *Bound) Differences(p access.Person, unexplained, leaving []access.Entit
 	for n := range met {
 		pair := &b.pairs[n]
 		in, at := p.InGroup(pair.Source), p.InGroup(pair.Group)
+		source, _ := access.SourceGroupRef(pair.Source)
+		unsure := slices.Contains(p.UnsureGroups, pair.Source) || slices.Contains(p.UnsureSources, source)
 		t, managed := b.targetByGroup[pair.Group]
 		extra := !managed || slices.Contains(unexplained, b.Targets[t].Entitlement) ||
 			!pair.Linked && slices.Contains(leaving, b.Targets[t].Entitlement)
 		switch {
-		case in == at || slices.Contains(p.UnsureGroups, pair.Source):
+		case in == at || unsure:
 		case in && !pair.Linked && p.CanReceive():
 			all = append(all, PairDifference{Pair: n, Missing: true})
 		case at && extra:

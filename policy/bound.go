@@ -253,7 +253,7 @@ func (b *Bound) TargetsFedBy(name string) []int {
 // FedBySource lists the targets that groups of an identity source give, or that rules which ask it are about, in order.
 func (b *Bound) FedBySource(source string) []int {
 	var fed []int
-	of := func(name string) bool { return strings.HasPrefix(access.Fold(name), access.Fold(source)+":") }
+	of := sourcePrefix(source)
 	for i := range b.routes {
 		if !slices.ContainsFunc(b.routes[i].From, of) {
 			continue
@@ -275,6 +275,43 @@ func (b *Bound) FedBySource(source string) []int {
 	}
 	slices.Sort(fed)
 	return slices.Compact(fed)
+}
+
+// mappedBy returns what each mapping, and each group that follows, may give by groups of an identity source, whichever
+// these are.
+func (b *Bound) mappedBy(source string) (all []statement) {
+	of := sourcePrefix(source)
+	may := func(t int, by string) {
+		all = append(all, statement{target: t, effect: effectMayGive,
+			reason: access.Reason{Kind: access.ReasonMapping, Name: by, Source: source + ":"}})
+	}
+	for _, p := range b.pairs {
+		if t, managed := b.targetByGroup[p.Group]; managed && p.Linked && of(p.SourceName) {
+			may(t, p.Entry)
+		}
+	}
+	for _, g := range b.gone {
+		if entry, _ := b.syncs.entry(g.Name); entry != nil && of(g.Name) {
+			may(g.Target, entry.Name)
+		}
+	}
+	for i := range b.routes {
+		if !slices.ContainsFunc(b.routes[i].From, of) {
+			continue
+		}
+		for _, to := range b.routes[i].To {
+			for _, t := range b.couldBe(to) {
+				may(t, b.routes[i].Name)
+			}
+		}
+	}
+	return all
+}
+
+// sourcePrefix returns what reports whether a name or glob is that of groups of an identity source.
+func sourcePrefix(source string) func(name string) bool {
+	prefix := access.Fold(source) + ":"
+	return func(name string) bool { return strings.HasPrefix(access.Fold(name), prefix) }
 }
 
 // couldBe lists the targets that a target of a mapping may stand for, whatever its star matches.

@@ -249,6 +249,7 @@ func stars(e access.Entitlement) int { return strings.Count(e.Group(), "*") }
 // check finds what is wrong between entries that are each right in themselves.
 func (r *reader) check(p *Policy) {
 	provision.Check(r.Reader, p.Sources, p.Provision)
+	r.checkPushSecrets(p)
 	r.checkNames(p)
 	provision.CheckGroupSyncs(r.Reader, p.Groups, p.Sources, p.Provision, mappingNames(p))
 	r.checkStars(p)
@@ -265,6 +266,24 @@ func mappingNames(p *Policy) (names []string) {
 		names = append(names, m.Name)
 	}
 	return names
+}
+
+// checkPushSecrets refuses a secret with which a source posts to Castellan and which is also for something else:
+// whoever has it could do that as well.
+func (r *reader) checkPushSecrets(p *Policy) {
+	uses := map[string]int{p.Organization.Key: 1}
+	for _, one := range p.Provision {
+		uses[one.Directory.Key]++
+	}
+	for _, s := range p.Sources {
+		uses[s.Secret]++
+	}
+	for i, s := range p.Sources {
+		if s.Kind.Pushed() && s.Secret != "" && uses[s.Secret] > 1 {
+			r.FailAt(fmt.Sprintf("sources[%d].secret", i),
+				"something else in this policy has the same secret; make one for this source alone, by openssl rand -base64 32")
+		}
+	}
 }
 
 // checkNames refuses two mappings of one name: reasons are told by it.

@@ -122,11 +122,45 @@ func (b *Bound) Resolve(p access.Person, k Known) Resolution {
 			all = append(all, one)
 		}
 	}
+	all = append(all, b.unsureStatements(p, k)...)
 	answers := b.answers(p, k)
 	for _, a := range answers {
 		all = append(all, b.ruleStatements(a, k.Would)...)
 	}
 	return Resolution{Wants: b.wants(all), Rules: answers}
+}
+
+// unsureStatements returns what mappings may give by the groups of sources of which it is not known what they would say
+// of the person. They are about what the person holds, or is known to have held: nothing is given by them.
+func (b *Bound) unsureStatements(p access.Person, k Known) (all []statement) {
+	if len(p.UnsureSources) == 0 {
+		return nil
+	}
+	last := map[int][]access.Reason{}
+	for _, t := range b.TargetsHeld(p) {
+		last[t] = nil
+	}
+	for _, h := range k.Held {
+		for _, t := range b.AllTargets(h.Target) {
+			last[t] = append(last[t], h.Reasons...)
+		}
+	}
+	for _, source := range p.UnsureSources {
+		of := sourcePrefix(source)
+		for _, m := range b.mappedBy(source) {
+			reasons, held := last[m.target]
+			if !held {
+				continue
+			}
+			all = append(all, m)
+			for _, r := range reasons {
+				if r.Kind == access.ReasonMapping && r.Name == m.reason.Name && of(r.Source) {
+					all = append(all, statement{target: m.target, effect: effectMayGive, reason: r})
+				}
+			}
+		}
+	}
+	return all
 }
 
 // GrantedTarget is a target that a grant gives, and the reason that the grant is to hold it.
@@ -355,6 +389,7 @@ func (b *Bound) Facts(p access.Person, k Known) condition.Facts {
 	for _, id := range p.UnsureGroups {
 		f.Unsure = append(f.Unsure, b.names[id])
 	}
+	f.UnsureOf = p.UnsureSources
 	if k.ListsCut {
 		f = f.ListsCut()
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -58,8 +59,12 @@ func printPeople(w io.Writer, answer messages.ReportAnswer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nIDENTITY\tADDRESS\tSTATE\tACCOUNT\tRECORD\tPROVISION\tDETAIL")
 	for _, p := range answer.People {
+		detail := p.Detail
+		if !p.Stated.IsZero() {
+			detail = strings.TrimPrefix(detail+"; stated at "+localTime(p.Stated), "; ")
+		}
 		display.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(p.Identity, "no identity"), p.Address,
-			p.State, p.Account, p.Record, p.Provision, p.Detail)
+			p.State, p.Account, p.Record, p.Provision, detail)
 	}
 	_ = table.Flush()
 	if answer.Next != "" {
@@ -69,9 +74,14 @@ func printPeople(w io.Writer, answer messages.ReportAnswer) {
 
 // writePeople writes people as CSV lines, without the counts.
 func writePeople(w io.Writer, people []messages.PersonState) error {
-	rows := [][]string{{"identity", "address", "state", "account", "record", "provision", "detail"}}
+	rows := [][]string{{"identity", "address", "state", "account", "record", "provision", "detail", "stated"}}
 	for _, p := range people {
-		rows = append(rows, []string{p.Identity, p.Address, p.State, p.Account, p.Record, p.Provision, p.Detail})
+		stated := ""
+		if !p.Stated.IsZero() {
+			stated = p.Stated.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows,
+			[]string{p.Identity, p.Address, p.State, p.Account, p.Record, p.Provision, p.Detail, stated})
 	}
 	return writeCSV(w, rows)
 }
@@ -99,6 +109,12 @@ func printIdentities(w io.Writer, all []messages.ExplainedIdentity) {
 	for _, i := range all {
 		section(w, "identity "+i.Identity, func(t io.Writer) {
 			display.Fprintf(t, "  in the source\t%s since %s\n", i.State, localTime(i.Since))
+			if !i.Stated.IsZero() {
+				display.Fprintf(t, "  stated\tat %s\n", localTime(i.Stated))
+			}
+			if i.Lapsed {
+				display.Fprintf(t, "  counts\tno: it is longer ago than sources.valid, or the ledger's chain does not explain it; given access stays, nothing new is given\n")
+			}
 			display.Fprintf(t, "  address\t%s\n", i.Address)
 			if i.Account == "" {
 				display.Fprintf(t, "  account\tnone\n")
@@ -174,9 +190,12 @@ func printSources(w io.Writer, s messages.OrgSyncState) {
 			continue
 		}
 		known := s.Sources[i]
-		if known.Read.IsZero() {
+		switch {
+		case known.Posts:
+			printPosts(w, known)
+		case known.Read.IsZero():
 			display.Fprintf(w, "  source %s: never read completely\n", one.Name)
-		} else {
+		default:
 			display.Fprintf(w, "  source %s: %d people, %d groups, read completely at %s\n", one.Name, known.People,
 				known.Groups, localTime(known.Read))
 		}
@@ -193,6 +212,23 @@ func printSources(w io.Writer, s messages.OrgSyncState) {
 			display.Fprintf(w, "    %d missing from the last read; each is looked up again before it counts as gone\n",
 				known.Missing)
 		}
+	}
+}
+
+// printPosts prints how a source that posts stands.
+func printPosts(w io.Writer, known messages.SourceStatus) {
+	if known.Posted.IsZero() {
+		display.Fprintf(w, "  source %s: nothing was posted yet\n", known.Name)
+	} else {
+		display.Fprintf(w, "  source %s: %d people, %d groups, last posted at %s\n", known.Name, known.People, known.Groups,
+			localTime(known.Posted))
+	}
+	if known.Quiet {
+		display.Fprintf(w, "    quiet: nothing was posted for longer than the policy expects (sources.quiet); nobody loses anything by that\n")
+	}
+	if known.Refused > 0 {
+		display.Fprintf(w, "    %d posts were refused, the last at %s: %s\n", known.Refused, localTime(known.RefusedAt),
+			known.RefusedFor)
 	}
 }
 

@@ -40,8 +40,8 @@ func TestIdentitiesListsPeople(t *testing.T) {
 			[]string{"acme", "--limit", "3", "--format", "csv", "--state", "linked", "--source", "hr", "--provision", "staff",
 				"--after", "m"},
 			messages.ReportInput{Limit: 3, State: "linked", Source: "hr", Provision: "staff", After: "m"},
-			[]string{"identity,address,state,account,record,provision,detail\nhr:1,ana@acme.example,linked,712020:a,r1,staff,\n",
-				`"a⟨U+202E⟩b, c"`, "\n,,orphaned,,r9,staff,\n"}, "provision staff: 7",
+			[]string{"identity,address,state,account,record,provision,detail,stated\nhr:1,ana@acme.example,linked,712020:a,r1,staff,,\n",
+				`"a⟨U+202E⟩b, c"`, "\n,,orphaned,,r9,staff,,\n"}, "provision staff: 7",
 		},
 	} {
 		f := &fakeTemporal{answer: somePeople}

@@ -118,8 +118,8 @@ func ask(t *testing.T, c *http.Client, address string) string {
 }
 
 func TestPageConnectionsLeaveDescriptorsToTheRest(t *testing.T) {
-	require.Equal(t, 512, pageConnections(512, 0))
-	require.Equal(t, 512, pageConnections(512, 1<<20))
-	require.Equal(t, 256, pageConnections(512, 1024))
-	require.Equal(t, 64, pageConnections(64, 1024))
+	require.Equal(t, 512, connectionsOf(512, 0))
+	require.Equal(t, 512, connectionsOf(512, 1<<20))
+	require.Equal(t, 256, connectionsOf(512, 1024))
+	require.Equal(t, 64, connectionsOf(64, 1024))
 }

@@ -79,6 +79,7 @@ type process struct {
 	log      *zap.Logger
 	notifier *notify.Many
 	page     config.ReviewPage
+	inbox    config.Inbox
 	pages    *reviews.ReviewPages
 	sources  config.Sources
 	metrics  metrics
@@ -135,10 +136,16 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	defer page.stop()
+	posts, err := serveInbox(ctx, p.inbox, acts, settings.Secrets(), log)
+	if err != nil {
+		return err
+	}
+	defer posts.stop()
 	p.health.setReady(p.store, p.temporal)
 	log.Info("working", zap.String("version", version), zap.String("namespace", p.namespace),
-		zap.String("listen", served.address), zap.String("reviews", page.address))
-	return p.untilStopped(ctx, workers, page)
+		zap.String("listen", served.address), zap.String("reviews", page.address),
+		zap.String("inbox", posts.address))
+	return p.untilStopped(ctx, workers, page, posts)
 }
 
 // newProcess sets up what depends only on the settings.
@@ -155,6 +162,9 @@ func newProcess(settings config.Worker, log *zap.Logger) (*process, error) {
 		return nil, err
 	}
 	if p.pages, err = pagesOf(p.page); err != nil {
+		return nil, err
+	}
+	if p.inbox, err = settings.Inbox(); err != nil {
 		return nil, err
 	}
 	if p.sources, err = settings.Sources(); err != nil {
@@ -195,7 +205,7 @@ func (p *process) activities() *activities.Activities {
 }
 
 // untilStopped waits until the process is told to stop or its workers fail, and lets running work finish.
-func (p *process) untilStopped(ctx context.Context, workers *workerSet, page endpoint) (err error) {
+func (p *process) untilStopped(ctx context.Context, workers *workerSet, served ...endpoint) (err error) {
 	select {
 	case <-ctx.Done():
 		p.log.Info("stopping; what is being written may finish", zap.Duration("within", p.settings.DrainTimeout))
@@ -203,7 +213,9 @@ func (p *process) untilStopped(ctx context.Context, workers *workerSet, page end
 	}
 	p.health.setNotReady("stopping")
 	var stopping sync.WaitGroup
-	stopping.Go(page.stop)
+	for _, one := range served {
+		stopping.Go(one.stop)
+	}
 	stopping.Go(workers.stop)
 	stopping.Wait()
 	return err

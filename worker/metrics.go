@@ -10,6 +10,7 @@ import (
 
 	"github.com/castellan-io/castellan/ledger"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 // measureEvery is how long the numbers of the ledger are shown before they are counted again, and measureWithin how
@@ -28,11 +29,13 @@ var (
 	recordsGap = prometheus.NewDesc("castellan_accounts_without_record",
 		"Active managed accounts without a record in a provision's directory.", []string{"org", "provision"}, nil)
 	sourceAge = prometheus.NewDesc("castellan_source_age_seconds",
-		"Time since a source was last read completely.", []string{"org", "source"}, nil)
+		"Time since a source was last read completely, or last posted something.", []string{"org", "source"}, nil)
 	sourceMissing = prometheus.NewDesc("castellan_source_missing",
 		"People, groups and memberships that the last read of a source did not show.", []string{"org", "source"}, nil)
 	sourceSuspect = prometheus.NewDesc("castellan_source_suspect",
 		"1 if what the last read of a source lacks is not believed.", []string{"org", "source"}, nil)
+	sourceRefused = prometheus.NewDesc("castellan_source_refused_posts",
+		"Posts of a source that were refused.", []string{"org", "source"}, nil)
 	sourceFailing = prometheus.NewDesc("castellan_source_failing",
 		"1 if a source cannot be read.", []string{"org", "source"}, nil)
 )
@@ -58,7 +61,7 @@ func (m *ledgerMetrics) setLedger(store *ledger.Ledger) {
 // Describe implements prometheus.Collector.
 func (m *ledgerMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{identitiesCount, recordsCount, recordsGap, sourceAge, sourceMissing,
-		sourceSuspect, sourceFailing} {
+		sourceSuspect, sourceFailing, sourceRefused} {
 		out <- d
 	}
 }
@@ -126,7 +129,7 @@ func (c *counting) organization(ctx context.Context, org string, p *policy.Polic
 		}
 	}
 	for _, s := range p.Sources {
-		if err := c.source(ctx, org, s.Name); err != nil {
+		if err := c.source(ctx, org, s); err != nil {
 			return err
 		}
 	}
@@ -147,10 +150,18 @@ func (c *counting) organization(ctx context.Context, org string, p *policy.Polic
 	return nil
 }
 
-func (c *counting) source(ctx context.Context, org, name string) error {
+func (c *counting) source(ctx context.Context, org string, s provision.Source) error {
+	name := s.Name
 	known, err := c.store.Source(ctx, org, name)
 	if err != nil {
 		return err
+	}
+	if s.Kind.Pushed() {
+		if !known.Posted.IsZero() {
+			c.add(sourceAge, c.now.Sub(known.Posted).Seconds(), org, name)
+		}
+		c.add(sourceRefused, float64(known.Refused), org, name)
+		return nil
 	}
 	missing, err := c.store.MissingCount(ctx, org, name)
 	if err != nil {

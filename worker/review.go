@@ -54,13 +54,13 @@ func servePages(ctx context.Context, page config.ReviewPage, pages *reviews.Revi
 		IdleTimeout:    pageIdleTimeout,
 		MaxHeaderBytes: pageHeader,
 	}
-	return serveBounded(server, socket, pageConnections(page.Connections, descriptors())), nil
+	return serveBounded(server, socket, connectionsOf(page.Connections, descriptors())), nil
 }
 
-// pageConnections returns how many connections the page may hold: as many as are set, but at most a quarter of what the
-// process may have open, so that the ledger, calls, notices and health checks always get some. Zero descriptors:
-// unknown.
-func pageConnections(set int, descriptors uint64) int {
+// connectionsOf returns how many connections an endpoint for others may hold: as many as are set, but at most a quarter
+// of what the process may have open, so that the ledger, calls, notices and health checks always get some. Zero
+// descriptors: unknown.
+func connectionsOf(set int, descriptors uint64) int {
 	if quarter := descriptors / 4; quarter > 0 && uint64(set) > quarter {
 		return int(quarter)
 	}

@@ -94,7 +94,7 @@ func (s *orgSync) sourceStatus(name string) *messages.SourceStatus {
 func (s *orgSync) recordSource(r sources.WatchResult) {
 	s.wake = true
 	if known := s.sourceStatus(r.Source.Name); known != nil {
-		if problem := r.Source; problem.Read.IsZero() { // that is all that is known
+		if problem := r.Source; problem.Read.IsZero() && !problem.Posts { // that is all that is known
 			r.Source = *known
 			r.Source.Problem = problem.Problem
 			if known.Failing.IsZero() {
@@ -177,6 +177,8 @@ func (s *orgSync) describeSources(page *display.Page) {
 		case known == nil:
 			page.Line("- %s: being read for the first time", one.Name)
 			continue
+		case known.Posts:
+			describePosts(page, known)
 		case known.Read.IsZero():
 			page.Line("- %s: never read completely", one.Name)
 		default:
@@ -210,6 +212,22 @@ func (s *orgSync) listenToSources(ctx workflow.Context, h *kit.MessageHandlers) 
 		kit.Handle(ctx, h, messages.RejectConflict,
 			"leave a group that differs from that of an identity source as it is", s.checkConflict, s.rejectConflict),
 	)
+}
+
+// describePosts describes a source that posts.
+func describePosts(page *display.Page, known *messages.SourceStatus) {
+	if known.Posted.IsZero() {
+		page.Line("- %s: nothing was posted yet", known.Name)
+	} else {
+		page.Line("- %s: %d people, %d groups with %d memberships, last posted at %s", known.Name, known.People,
+			known.Groups, known.Memberships, instant(known.Posted))
+	}
+	if known.Quiet {
+		page.Line("  - **quiet:** nothing was posted for longer than the policy expects (sources.quiet). Nobody loses anything by that")
+	}
+	if known.Refused > 0 {
+		page.Line("  - %d posts were refused, the last at %s: %s", known.Refused, instant(known.RefusedAt), known.RefusedFor)
+	}
 }
 
 func (s *orgSync) checkAcceptSource(in messages.AcceptSourceInput) error {

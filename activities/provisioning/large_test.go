@@ -10,6 +10,7 @@ import (
 	"github.com/castellan-io/castellan/activities/internal/activitytest"
 	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 // TestProvisioningOfTenThousand: a run over 10,000 people in step reads each page of the directory once and writes
@@ -54,9 +55,19 @@ func TestSyncedGroupsOfFiftyThousandMemberships(t *testing.T) {
 	if testing.Short() {
 		t.Skip("50,000 memberships: make test-large")
 	}
-	o := start(t, syncsAll)
-	const people, groups, members = 300, 200, 250
-	keys := o.crew(people)
+	const people, groups, members = 1000, 200, 250
+	file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss"}, Admins: []string{"boss"},
+		Local: []cloud.OrgGroup{{Name: "builders"}}}
+	var keys []string
+	for n := range people {
+		keys = append(keys, fmt.Sprintf("e%03d", n))
+	}
+	file.People = append(file.People, keys...) // all have records
+	o := startOf(t, file, syncsAll)
+	o.admit(syncsAll, "displayName: name, ", "")
+	o.VerifyEverybody()
+	o.hire(people)
+	o.inStep()
 	for n := range groups {
 		name := fmt.Sprintf("g%03d team-%03d", n, n)
 		for i := range members {

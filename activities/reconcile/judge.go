@@ -542,6 +542,13 @@ func (j *judgement) doubtSources(ctx context.Context) (err error) {
 		return err
 	}
 	unexplained, err := j.UnexplainedSources(ctx)
+	if err == nil && j.full { // else people are looked at one by one, and nothing is taken from those
+		var posts []plan.DoubtedSource
+		if posts, err = j.UnexplainedPosts(ctx); err == nil {
+			err = j.reportPosts(ctx)
+		}
+		unexplained = append(unexplained, posts...)
+	}
 	for _, d := range unexplained {
 		j.findings = append(j.findings, access.Finding{Rule: "identity-unexplained", Subject: "source " + d.Name,
 			Detail: d.Why + ". The source gives them nothing, and nothing that depends on it is taken from anyone"})
@@ -549,3 +556,29 @@ func (j *judgement) doubtSources(ctx context.Context) (err error) {
 	j.stats.Doubted = append(j.stats.Doubted, unexplained...)
 	return err
 }
+
+// reportPosts reports sources that should post and do not, or that post what is refused. Nobody loses anything by that.
+func (j *judgement) reportPosts(ctx context.Context) error {
+	for _, spec := range j.Policy.Sources {
+		if !spec.Kind.Pushed() {
+			continue
+		}
+		known, err := j.Ledger.Source(ctx, j.Org, spec.Name)
+		if err != nil {
+			return err
+		}
+		if last := known.Posted; !last.IsZero() && j.Now().Sub(last) > spec.Quiet.Std() {
+			j.findings = append(j.findings, access.Finding{Rule: "feed-quiet", Subject: "source " + spec.Name,
+				Detail: fmt.Sprintf("it posted last at %s, more than %s ago (sources.quiet)", session.Timestamp(last), spec.Quiet)})
+		}
+		if known.Refused > 0 && j.Now().Sub(known.RefusedAt) < refusedLately {
+			j.findings = append(j.findings, access.Finding{Rule: "feed-refused", Subject: "source " + spec.Name,
+				Detail: fmt.Sprintf("%d of its posts were refused, the last at %s: %s", known.Refused,
+					session.Timestamp(known.RefusedAt), known.RefusedCode)})
+		}
+	}
+	return nil
+}
+
+// refusedLately is for how long refused posts of a source are reported.
+const refusedLately = 24 * time.Hour

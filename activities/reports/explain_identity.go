@@ -94,7 +94,7 @@ func (e *explanation) addIdentities(ctx context.Context, x *messages.Explanation
 // identity tells what a source says of somebody, and what the groups there give.
 func (e *explanation) identity(one ledger.BoundIdentity, link ledger.Binding) messages.ExplainedIdentity {
 	x := messages.ExplainedIdentity{Identity: one.Ref().String(), Address: one.Address, State: one.State,
-		Since: one.Since, Account: one.Account}
+		Since: one.Since, Stated: one.Stated, Lapsed: e.Lapsed(one), Account: one.Account}
 	if one.Enabled != nil && !*one.Enabled {
 		x.State += ", disabled"
 	}

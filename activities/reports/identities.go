@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/activities/session"
@@ -137,6 +138,9 @@ func (l *peopleList) list(ctx context.Context, p peoplePart, after ledger.Ref) e
 	if err != nil {
 		return err
 	}
+	if err := l.addStated(ctx, found); err != nil {
+		return err
+	}
 	for _, one := range found {
 		if len(l.answer.People) == l.in.Limit {
 			l.answer.Next = l.last
@@ -147,6 +151,26 @@ func (l *peopleList) list(ctx context.Context, p peoplePart, after ledger.Ref) e
 		l.last = session.WriteKey(access.Change{Person: name, Target: access.Entitlement(p.name())})
 	}
 	return nil
+}
+
+// addStated adds when sources that post stated what they know of people.
+func (l *peopleList) addStated(ctx context.Context, people []messages.PersonState) error {
+	var refs []ledger.Ref
+	for _, p := range people {
+		ref := ledger.ReadRef(p.Identity)
+		if spec := l.Policy.Source(ref.Source); spec != nil && spec.Kind.Pushed() {
+			refs = append(refs, ref)
+		}
+	}
+	found, err := l.Ledger.Identities(ctx, l.Org, refs)
+	at := map[string]time.Time{}
+	for _, one := range found {
+		at[one.Ref().String()] = one.Stated
+	}
+	for i := range people {
+		people[i].Stated = at[people[i].Identity]
+	}
+	return err
 }
 
 // provisioned returns people of a provision, as its last run found them.

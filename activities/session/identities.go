@@ -44,11 +44,14 @@ func (s *Session) AddIdentities(ctx context.Context, people []access.Person) err
 	for i := range people {
 		people[i].Identities = []access.Identity{} // known to be nobody anywhere, as far as the ledger binds them
 		people[i].GroupIDs = slices.DeleteFunc(slices.Clone(people[i].GroupIDs), access.IsSourceGroup)
-		people[i].UnsureGroups = nil
+		people[i].UnsureGroups, people[i].UnsureSources = nil, s.unsureSources(bound[people[i].ID])
 		unexplained := false
 		for _, one := range bound[people[i].ID] {
 			if unexplained = unexplained || one.Unexplained; unexplained || s.Policy.Source(one.Source) == nil {
 				continue // nobody knows whose identity it is; or a source that the policy no longer has
+			}
+			if slices.Contains(people[i].UnsureSources, one.Source) {
+				continue
 			}
 			known, err := s.identity(one)
 			if err != nil {
@@ -67,6 +70,32 @@ func (s *Session) AddIdentities(ctx context.Context, people []access.Person) err
 		}
 	}
 	return nil
+}
+
+// unsureSources returns the sources that post and have not said lately what they know of somebody, who is these
+// identities: nobody is known to have left them.
+func (s *Session) unsureSources(bound []ledger.BoundIdentity) (unsure []string) {
+	for i := range s.Policy.Sources {
+		spec := &s.Policy.Sources[i]
+		if spec.Kind.Pushed() && !slices.ContainsFunc(bound, func(one ledger.BoundIdentity) bool {
+			return one.Source == spec.Name && !one.Unexplained && s.counts(spec, one)
+		}) {
+			unsure = append(unsure, spec.Name)
+		}
+	}
+	return unsure
+}
+
+// Lapsed reports whether somebody's source posts, and what it said of them does not count: it is too long ago, or the
+// ledger's chain does not explain it.
+func (s *Session) Lapsed(one ledger.BoundIdentity) bool {
+	spec := s.Policy.Source(one.Source)
+	return spec != nil && spec.Kind.Pushed() && !s.counts(spec, one)
+}
+
+// counts reports whether what a source that posts said of somebody counts still.
+func (s *Session) counts(spec *provision.Source, one ledger.BoundIdentity) bool {
+	return !one.Stated.IsZero() && (spec.Valid == 0 || s.Now().Before(one.Stated.Add(spec.Valid.Std())))
 }
 
 func sourceGroupIDs(one ledger.BoundIdentity) []string {
@@ -106,7 +135,7 @@ func (s *Session) identity(one ledger.BoundIdentity) (known knownIdentity, err e
 		known.groups = groupsCount
 	case presence == identity.Unknown:
 		known.ScopeUnknown = true
-		if one.Enabled == nil || *one.Enabled {
+		if s.Lapsed(one) || one.Enabled == nil || *one.Enabled {
 			known.groups = groupsUnsure
 		}
 	}
@@ -115,7 +144,7 @@ func (s *Session) identity(one ledger.BoundIdentity) (known knownIdentity, err e
 
 // presence returns how somebody stands in a source, as its replica has them and its scope says of that, and their
 // attributes. Whoever was missing from the last read counts as there. Unknown: the scope asks for what the source does
-// not say.
+// not say, or the source posts and has said nothing of them lately.
 func (s *Session) presence(one ledger.BoundIdentity) (identity.Presence, map[string]any, error) {
 	attributes, err := attributesOf(one)
 	if err != nil {
@@ -125,6 +154,8 @@ func (s *Session) presence(one ledger.BoundIdentity) (identity.Presence, map[str
 	switch {
 	case err != nil:
 		return "", nil, err
+	case s.Lapsed(one):
+		return identity.Unknown, attributes, nil
 	case one.State == ledger.StateGone:
 		return identity.Gone, attributes, nil
 	case one.State == ledger.StateOutOfScope:
@@ -337,6 +368,9 @@ func (s *Session) askSources(ctx context.Context) error {
 func (s *Session) DoubtedSources(ctx context.Context) ([]plan.DoubtedSource, error) {
 	var doubted []plan.DoubtedSource
 	for _, spec := range s.Policy.Sources {
+		if spec.Kind.Pushed() {
+			continue // its silence about anybody means nothing
+		}
 		known, err := s.Ledger.Source(ctx, s.Org, spec.Name)
 		if err != nil {
 			return nil, err
@@ -378,4 +412,23 @@ func (s *Session) UnexplainedSources(ctx context.Context) ([]plan.DoubtedSource,
 		}
 	}
 	return doubted, err
+}
+
+// UnexplainedPosts returns the sources that post and of which the ledger's chain does not explain all that they said.
+// It reads what they said of everybody. Such people are given nothing by the source, and nothing is taken from them.
+func (s *Session) UnexplainedPosts(ctx context.Context) (doubted []plan.DoubtedSource, err error) {
+	for _, spec := range s.Policy.Sources {
+		if !spec.Kind.Pushed() {
+			continue
+		}
+		n, err := s.Ledger.UnexplainedPosts(ctx, s.Org, spec.Name)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			doubted = append(doubted, plan.DoubtedSource{Name: spec.Name, Why: fmt.Sprintf(
+				"the ledger's chain does not explain what was posted of %d of its people; see starter verify-ledger", n)})
+		}
+	}
+	return doubted, nil
 }

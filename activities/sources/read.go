@@ -20,7 +20,7 @@ import (
 type watch struct {
 	*session.Session
 	spec   *provision.Source
-	source source.Source
+	source source.Source // nil: it posts
 	email  *attribute.Expression
 
 	state    ledger.Source
@@ -40,8 +40,10 @@ func newWatch(s *session.Session, in WatchInput) (*watch, error) {
 		return nil, session.NonRetryable(session.ErrPolicy, fmt.Errorf("policy %s has no source %s", in.Policy, in.Source))
 	}
 	var err error
-	if w.source, err = s.OpenSource(in.Source); err != nil {
-		return nil, err
+	if !w.spec.Kind.Pushed() {
+		if w.source, err = s.OpenSource(in.Source); err != nil {
+			return nil, err
+		}
 	}
 	if w.email, err = attribute.CompileValue(w.spec.Email); err != nil {
 		return nil, session.NonRetryable(session.ErrPolicy, err)

@@ -48,7 +48,7 @@ type WatchResult struct {
 // WatchSource reads a source each time that is due, and returns once a read changed something that may matter, once the
 // source began or ceased to be readable, or after ten minutes. A source that cannot be read is no error: the result
 // says so, and nobody counts as gone. A retry begins the read anew; what the former attempt had read is kept as it is,
-// and proves nothing about who is missing.
+// and proves nothing about who is missing. A source that posts is not read: see follow.
 //
 // Calls: those of the source, and one to Atlassian for a hundred people who may be linked by their address.
 func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResult, error) {
@@ -64,6 +64,9 @@ func (a *Activities) WatchSource(ctx context.Context, in WatchInput) (WatchResul
 	}
 	ctx, _, done := session.UntilStopping(ctx) // another worker goes on at once
 	defer done()
+	if w.spec.Kind.Pushed() {
+		return w.follow(ctx, in.Once)
+	}
 	end := s.Now().Add(watchFor)
 	for {
 		due, err := w.due(ctx)

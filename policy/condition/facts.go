@@ -32,7 +32,9 @@ type Facts struct {
 	There   func(folded string) bool           // says that there is a group of this name; nil: any may be
 	Strange bool                               // the person is in groups whose names are not known
 	Unsure  []string                           // names of groups that the person may be in or not
-	fewApps bool                               // the person may have access to more apps than are shown
+	// UnsureOf are sources in whose groups the person may be or not, and of which it is not known who the person is.
+	UnsureOf []string
+	fewApps  bool // the person may have access to more apps than are shown
 }
 
 // ListsCut returns the facts of somebody whose lists of groups, roles and apps may be cut short: what they name is
@@ -134,7 +136,7 @@ func (s *Subject) ResolveName(name string) (any, bool) {
 	case "external":
 		return truth(s.External, errUnknownExternal), true
 	case "groups":
-		if s.Strange || len(s.Unsure) > 0 {
+		if s.unsure() {
 			return types.WrapErr(errUnknownGroups), true
 		}
 		return composed(s.Groups), true
@@ -160,7 +162,7 @@ func (s *Subject) ResolveName(name string) (any, bool) {
 		}
 		return s.PlatformRoles, true
 	case "sources":
-		if s.Strange || len(s.Unsure) > 0 {
+		if s.unsure() {
 			return types.WrapErr(errUnknownGroups), true
 		}
 		return composed(s.Sources), true
@@ -252,5 +254,18 @@ func (s *Subject) inFolded(name, folded string) (bool, error) {
 	case s.Strange, slices.ContainsFunc(s.Unsure, func(name string) bool { return access.Fold(name) == folded }):
 		return false, errUnknownGroups
 	}
+	for _, source := range s.UnsureOf {
+		if strings.HasPrefix(folded, access.Fold(source)+":") {
+			return false, notStated(source)
+		}
+	}
 	return false, nil
+}
+
+// unsure reports whether the person may be in more groups than are known.
+func (s *Subject) unsure() bool { return s.Strange || len(s.Unsure)+len(s.UnsureOf) > 0 }
+
+// notStated is what is not known of somebody of whom a source that posts has said nothing lately.
+func notStated(source string) error {
+	return fmt.Errorf("source %s has posted nothing about the person lately (sources.valid)", source)
 }

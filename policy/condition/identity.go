@@ -3,6 +3,7 @@ package condition
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -30,6 +31,9 @@ func (s *Subject) identity(source string) (*access.Identity, error) {
 	}
 	if s.Identities == nil {
 		return nil, errUnknownIdentity
+	}
+	if slices.Contains(s.UnsureOf, source) {
+		return nil, notStated(source)
 	}
 	for i := range s.Identities {
 		is := &s.Identities[i]

@@ -6,6 +6,11 @@ import (
 	"strings"
 )
 
+// ofSCIM are those of SCIM, whichever side begins.
+var ofSCIM = map[Attribute]string{DisplayName: "first(displayName, name.formatted)", GivenName: "name.givenName",
+	FamilyName: "name.familyName", Title: "title", PreferredLanguage: "preferredLanguage",
+	Department: `attributes["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"].department`}
+
 // defaultsOf are the attributes that Atlassian's own connector provisions from Entra ID, by the names that they have in
 // each kind of source. The addresses are the source's Email expression. Phone numbers are left out: the account never
 // shows them.
@@ -14,15 +19,15 @@ var defaultsOf = map[Kind]map[Attribute]string{
 		Department: "department", PreferredLanguage: "preferredLanguage"},
 	File: {DisplayName: "displayName", GivenName: "givenName", FamilyName: "familyName", Title: "title",
 		Department: "department", PreferredLanguage: "preferredLanguage"},
-	SCIM: {DisplayName: "first(displayName, name.formatted)", GivenName: "name.givenName",
-		FamilyName: "name.familyName", Title: "title", PreferredLanguage: "preferredLanguage",
-		Department: `attributes["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"].department`},
+	SCIM: ofSCIM, SCIMPush: ofSCIM,
 	Okta: {DisplayName: `first(displayName, firstName + " " + lastName)`, GivenName: "firstName",
 		FamilyName: "lastName", Title: "title", Department: "department", PreferredLanguage: "preferredLanguage"},
 	Entra: {DisplayName: "displayName", GivenName: "givenName", FamilyName: "surname", Title: "jobTitle",
 		Department: "department", PreferredLanguage: "preferredLanguage"},
 	Google: {DisplayName: "name.fullName", GivenName: "name.givenName", FamilyName: "name.familyName",
 		Title: "organizations[0].title", Department: "organizations[0].department"},
+	Feed: {DisplayName: "displayName", GivenName: "givenName", FamilyName: "familyName", Title: "title",
+		Department: "department", PreferredLanguage: "preferredLanguage"},
 	Keycloak: {DisplayName: `firstName + " " + lastName`, GivenName: "firstName", FamilyName: "lastName"},
 }
 

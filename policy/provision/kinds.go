@@ -14,13 +14,14 @@ import (
 // emailOf is by which address the people of a kind are linked, unless the policy says it.
 var emailOf = map[Kind]string{
 	LDAP: "mail", File: "email", SCIM: "emails[0].value", Okta: "email", Entra: "first(mail, userPrincipalName)",
-	Google: "primaryEmail", Keycloak: "email",
+	Google: "primaryEmail", Keycloak: "email", Feed: "email", SCIMPush: "first(emails[0].value, userName)",
 }
 
 // required lists what a source of a kind must say, besides its name and kind.
 var required = map[Kind][]string{
 	LDAP: {"url", "base"}, SCIM: {"url", "secret"}, Okta: {"url", "secret"}, Entra: {"tenant", "clientId"},
-	Google: {"secret", "subject"}, Keycloak: {"url", "realm", "clientId", "secret"},
+	SCIMPush: {"secret"},
+	Google:   {"secret", "subject"}, Keycloak: {"url", "realm", "clientId", "secret"},
 }
 
 // owners lists the settings that only some kinds have, in the order in which they are told.
@@ -28,7 +29,10 @@ var owners = []struct {
 	key   string
 	kinds []Kind
 }{
-	{"key", []Kind{LDAP, File}},
+	{"key", []Kind{LDAP, File, Feed}},
+	{"url", pulled()},
+	{"every", pulled()},
+	{"stale", pulled()},
 	{"people.base", []Kind{LDAP}},
 	{"people.filter", []Kind{LDAP, SCIM, Entra, Google}},
 	{"people.attributes", []Kind{LDAP, Entra}},
@@ -39,6 +43,7 @@ var owners = []struct {
 	{"groups.skip", []Kind{LDAP, SCIM}},
 	{"groups.name", []Kind{LDAP}},
 	{"groups.members", []Kind{LDAP}},
+	{"groups.attribute", []Kind{Feed}},
 	{"enabled", []Kind{LDAP, File}},
 	{"enabled.attribute", []Kind{LDAP}},
 	{"enabled.bits", []Kind{LDAP}},
@@ -61,13 +66,21 @@ var owners = []struct {
 	{"keyId", []Kind{Okta}},
 	{"events", []Kind{Okta}},
 	{"tenant", []Kind{Entra}},
-	{"certificate", []Kind{Entra}},
+	{"certificate", []Kind{Entra, Feed}},
 	{"loginUrl", []Kind{Entra, Google}},
 	{"subject", []Kind{Google}},
 	{"customer", []Kind{Google}},
 	{"realm", []Kind{Keycloak}},
 	{"clientRealm", []Kind{Keycloak}},
+	{"valid", []Kind{Feed}},
+	{"quiet", []Kind{Feed, SCIMPush}},
+	{"issuer", []Kind{Feed}},
+	{"audience", []Kind{Feed}},
+	{"recipient", []Kind{Feed}},
 }
+
+// pulled lists the kinds that are read.
+func pulled() []Kind { return slices.DeleteFunc(Kinds(), Kind.Pushed) }
 
 // checker finds what is wrong between the settings of one source, each of which is right in itself.
 type checker struct {
@@ -92,6 +105,9 @@ func checkSource(r *strictyaml.Reader, s Source, path string) {
 		c.ldap()
 	case File:
 		c.file()
+	case Feed:
+		c.feed()
+	case SCIMPush:
 	default:
 		c.service()
 	}
@@ -122,7 +138,7 @@ func named(kinds []Kind) string {
 }
 
 func (c checker) times() {
-	if c.Stale < 2*c.Every {
+	if !c.Kind.Pushed() && c.Stale < 2*c.Every {
 		c.refuse("stale", "one read that is late would make the source stale; write %s or more, which is twice every", 2*c.Every)
 	}
 }
@@ -219,6 +235,27 @@ func (c checker) file() {
 			c.refuse("enabled", "write no, the values that mean disabled, or yes, those that mean enabled")
 		}
 		c.contradiction()
+	}
+}
+
+// ofAssertions are the settings of a feed that are about signed assertions alone.
+var ofAssertions = []string{"issuer", "audience", "recipient", "key", "groups.attribute"}
+
+// feed refuses a feed whose posts nobody can check, and assertions of which it is not said for whom they must be.
+func (c checker) feed() {
+	if !c.given("secret") && !c.given("certificate") {
+		c.Fail(c.At(c.path), c.path, "write secret, by which posts are signed, or certificate, by which the identity provider signs assertions, or both")
+	}
+	for _, key := range ofAssertions {
+		switch needed := key == "issuer" || key == "audience" || key == "recipient"; {
+		case !c.given("certificate") && c.given(key):
+			c.refuse(key, "this is about assertions, which need certificate; write it, or take this away")
+		case c.given("certificate") && needed && !c.given(key):
+			c.Fail(c.At(c.path), c.path, "%s is missing; assertions must have exactly this %[1]s, as the identity provider shows it for the application", key)
+		}
+	}
+	if u, err := url.Parse(c.Recipient); err != nil || c.Recipient != "" && (u.Host == "" || u.String() != c.Recipient) {
+		c.refuse("recipient", "this is no address; write it as the identity provider shows it, as the Assertion Consumer Service or Reply URL")
 	}
 }
 

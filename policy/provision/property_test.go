@@ -70,6 +70,13 @@ func drawSource(t *rapid.T, name string, kind Kind) Source {
 		s.Subject, s.Customer, s.LoginURL = "admin@acme.example", "C1", "http://localhost:1/token"
 	case Keycloak:
 		s.URL, s.Realm, s.ClientID, s.ClientRealm = "https://sso", texts.Draw(t, "realm"), "c1", "master"
+	case SCIMPush:
+		s.Every, s.Stale, s.Quiet = 0, 0, window.Duration(window.Day)
+	case Feed:
+		s.Every, s.Stale, s.Quiet = 0, 0, window.Duration(window.Day)
+		s.Valid = window.Duration(rapid.IntRange(1, 99).Draw(t, "valid")) * window.Duration(window.Day)
+		s.Certificate, s.Issuer, s.Audience, s.Recipient = "file:/c", texts.Draw(t, "issuer"), "a", "https://acs/?a=b"
+		s.Key, s.Groups.Attribute = texts.Draw(t, "key"), "roles"
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -28,7 +29,7 @@ func ReadSources(r *strictyaml.Reader, into *[]Source) strictyaml.Field {
 }
 
 func readSource(r *strictyaml.Reader, n *yaml.Node, path string) Source {
-	s := Source{Every: DefaultEvery, Link: LinkVerified}
+	s := Source{Link: LinkVerified, Quiet: DefaultQuiet}
 	before := r.Count()
 	r.Object(n, path, strictyaml.Fields{
 		"name":    r.Checked(&s.Name, form.CheckShort),
@@ -70,17 +71,33 @@ func readSource(r *strictyaml.Reader, n *yaml.Node, path string) Source {
 		"customer":    text(r, &s.Customer),
 		"realm":       text(r, &s.Realm),
 		"clientRealm": text(r, &s.ClientRealm),
+
+		"valid":     form.Duration(r, &s.Valid, minValid, maxValid),
+		"quiet":     form.Duration(r, &s.Quiet, minValid, maxQuiet),
+		"issuer":    text(r, &s.Issuer),
+		"audience":  text(r, &s.Audience),
+		"recipient": text(r, &s.Recipient),
 	}, "name", "kind")
 	if s.Email == "" {
 		s.Email = emailOf[s.Kind]
 	}
-	if s.Stale == 0 {
-		s.Stale = max(DefaultStale, 2*s.Every)
-	}
+	s.complete()
 	if r.Count() == before {
 		checkSource(r, s, path)
 	}
 	return s
+}
+
+// complete sets the times that the file does not.
+func (s *Source) complete() {
+	if s.Kind.Pushed() {
+		if s.Kind == Feed {
+			s.Valid = cmp.Or(s.Valid, DefaultValid)
+		}
+		return
+	}
+	s.Every, s.Quiet = cmp.Or(s.Every, DefaultEvery), 0
+	s.Stale = cmp.Or(s.Stale, max(DefaultStale, 2*s.Every))
 }
 
 func readPeople(r *strictyaml.Reader, p *People) strictyaml.Field {
@@ -104,6 +121,8 @@ func readGroups(r *strictyaml.Reader, g *Groups) strictyaml.Field {
 			"skip":    r.Flag(&g.Skip),
 			"name":    text(r, &g.Name),
 			"members": texts(r, &g.Members),
+
+			"attribute": text(r, &g.Attribute),
 		})
 	}
 }

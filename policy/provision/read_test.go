@@ -39,6 +39,8 @@ func TestReadAsksForWhatAKindNeeds(t *testing.T) {
 		Entra:    {"tenant: acme.example", "clientId: c1", `secret: "env:S"`},
 		Google:   {`secret: "env:S"`, "subject: admin@acme.example"},
 		Keycloak: {`url: "https://sso"`, "realm: acme", "clientId: c1", `secret: "env:S"`},
+		Feed:     {`secret: "env:S"`},
+		SCIMPush: {`secret: "env:S"`},
 	}
 	require.Len(t, least, len(Kinds()))
 	for kind, settings := range least {
@@ -49,7 +51,7 @@ func TestReadAsksForWhatAKindNeeds(t *testing.T) {
 		require.NotEmpty(t, f.Sources[0].Email, kind)
 		for i, setting := range settings {
 			key, _, _ := strings.Cut(setting, ":")
-			without := append(append([]string{"every: 1m"}, settings[:i]...), settings[i+1:]...)
+			without := append(append([]string{"link: any"}, settings[:i]...), settings[i+1:]...)
 			_, err := read(t, source(without))
 			require.ErrorContains(t, err, key, "%s without %s", kind, key)
 		}
@@ -62,7 +64,7 @@ func TestReadRefusesSettingsOfOtherKinds(t *testing.T) {
 		"groups.skip": "true", "groups.members": "[a]", "enabled": "{no: [a]}", "enabled.bits": "1", "startTLS": "true",
 		"plaintext": "true", "activeDirectory": "true", "elsewhere": "[a]", "pageSize": "1", "folder": "/a",
 		"peopleFile": "a.csv", "groupsFile": "a.csv", "lists": "{a: ;}", "separator": `";"`, "maxAge": "1d", "events": "true",
-		"certificate": "env:A", "subject": "a@b.example"}
+		"certificate": "env:A", "subject": "a@b.example", "every": "1m", "stale": "1h", "valid": "1d", "quiet": "1d"}
 	for _, o := range owners {
 		value, given := values[o.key]
 		if !given {
@@ -97,9 +99,15 @@ func TestReadRefusesWhatASourceCannotBe(t *testing.T) {
 		"sources: [{name: Corp, kind: ldap}]":                   `sources[0].name: "Corp" does not fit; use 1 to 40 of the characters a-z, 0-9 and -`,
 		"sources: [{name: 'a:b', kind: ldap}]":                  `"a:b" does not fit`,
 		"sources: [{name: a}]":                                  "sources[0]: kind is missing; add it",
-		"sources: [{name: a, kind: ad}]":                        `"ad" is unknown; write one of ldap, file, scim, okta, entra, google, keycloak`,
+		"sources: [{name: a, kind: ad}]":                        `"ad" is unknown; write one of ldap, file, scim, okta, entra, google, keycloak, feed, scim-push`,
 		"sources: [{name: a, kind: ldap, host: x}]":             "sources[0].host: unknown key",
 		ldap + "- {name: corp, kind: file, folder: /a, key: k}": "acme.yaml:4:10: sources[1].name: the name \"corp\" is taken by sources[0]; give each its own",
+
+		entry("feed", "secret: 'env:S', issuer: a"):                                   "sources[0].issuer: this is about assertions, which need certificate",
+		entry("feed", "certificate: 'env:S', issuer: a"):                              "audience is missing; assertions must have exactly this audience",
+		entry("feed", "link: any"):                                                    "write secret, by which posts are signed, or certificate",
+		entry("feed", "secret: 'env:S', valid: 1m"):                                   "sources[0].valid",
+		entry("feed", "certificate: 'env:S', issuer: a, audience: b, recipient: acs"): "sources[0].recipient: this is no address",
 
 		dc("url: 'https://dc'"):                                                       "sources[0].url: this is not the address of an LDAP server; write ldaps://host",
 		dc("url: 'ldaps://dc/x'"):                                                     "this is not the address of an LDAP server",
@@ -235,7 +243,13 @@ func TestDefaultAttributesGiveTexts(t *testing.T) {
 		LDAP: {"mail": "ana@acme.example", "cn": "Ana Lima", "givenName": "Ana", "sn": "Lima", "title": "Lead", "department": "Legal"},
 		File: {"email": "ana@acme.example", "displayName": "Ana Lima", "givenName": "Ana", "familyName": "Lima", "title": "Lead",
 			"department": "Legal"},
+		Feed: {"email": "ana@acme.example", "displayName": "Ana Lima", "givenName": "Ana", "familyName": "Lima", "title": "Lead",
+			"department": "Legal"},
 		SCIM: {"userName": "ana", "emails": []any{map[string]any{"value": "ana@acme.example", "primary": true},
+			map[string]any{"value": "a@home.example"}},
+			"name": map[string]any{"formatted": "Ana Lima", "givenName": "Ana", "familyName": "Lima"}, "title": "Lead",
+			"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": map[string]any{"department": "Legal"}},
+		SCIMPush: {"userName": "ana", "emails": []any{map[string]any{"value": "ana@acme.example", "primary": true},
 			map[string]any{"value": "a@home.example"}},
 			"name": map[string]any{"formatted": "Ana Lima", "givenName": "Ana", "familyName": "Lima"}, "title": "Lead",
 			"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": map[string]any{"department": "Legal"}},

@@ -7,19 +7,19 @@ import (
 	"github.com/castellan-io/castellan/policy/window"
 )
 
-// Source is an identity provider that is read: who is there, and in which groups. What a source of its kind does not
-// have is empty.
+// Source is an identity provider that is read, or that posts what it knows: who is there, and in which groups. What a
+// source of its kind does not have is empty.
 type Source struct {
 	Name   string          `json:"name"` // its groups are "<name>:<group>"
 	Kind   Kind            `json:"kind"`
 	URL    string          `json:"url,omitempty"`    // of the service; with Entra and Google, in place of the vendor's
 	Secret string          `json:"secret,omitempty"` // secret reference: env:NAME or file:/path, never a value
-	Key    string          `json:"key,omitempty"`    // attribute or column that identifies people for ever
+	Key    string          `json:"key,omitempty"`    // attribute or column that identifies people for ever; Feed: of assertions
 	Email  string          `json:"email"`            // expression: the address by which an account is found, once
 	People People          `json:"people,omitzero"`
 	Groups Groups          `json:"groups,omitzero"`
-	Every  window.Duration `json:"every"` // from one read to the next
-	Stale  window.Duration `json:"stale"` // older than this, the last complete read is evidence of nothing
+	Every  window.Duration `json:"every,omitzero"` // from one read to the next; 0: it is not read
+	Stale  window.Duration `json:"stale,omitzero"` // older than this, the last complete read is evidence of nothing
 	Link   Link            `json:"link"`
 
 	Enabled *Enabled `json:"enabled,omitempty"` // LDAP, File; nil: the kind's default
@@ -47,12 +47,19 @@ type Source struct {
 	KeyID       string `json:"keyId,omitempty"`       // Okta: of the client's public key
 	Events      bool   `json:"events,omitempty"`      // Okta: the credentials may read the system log
 	Tenant      string `json:"tenant,omitempty"`      // Entra: id or domain
-	Certificate string `json:"certificate,omitempty"` // Entra: reference, in place of Secret
+	Certificate string `json:"certificate,omitempty"` // Entra: reference, in place of Secret; Feed: of who signs assertions
 	LoginURL    string `json:"loginUrl,omitempty"`    // Entra, Google: where tokens are given, in place of the vendor's
 	Subject     string `json:"subject,omitempty"`     // Google: address of the administrator for whom it is read
 	Customer    string `json:"customer,omitempty"`    // Google: id of the account; empty: the subject's
 	Realm       string `json:"realm,omitempty"`       // Keycloak
 	ClientRealm string `json:"clientRealm,omitempty"` // Keycloak: where the client is; empty: Realm
+
+	// Feed, SCIMPush
+	Valid     window.Duration `json:"valid,omitzero"`      // for how long what a feed stated of a person counts; 0: for ever
+	Quiet     window.Duration `json:"quiet,omitzero"`      // without a post for longer, it is reported
+	Issuer    string          `json:"issuer,omitempty"`    // of assertions
+	Audience  string          `json:"audience,omitempty"`  // that assertions must be for
+	Recipient string          `json:"recipient,omitempty"` // to which assertions must be addressed
 }
 
 // Kind is a kind of identity provider.
@@ -67,10 +74,16 @@ const (
 	Entra    Kind = "entra"
 	Google   Kind = "google"
 	Keycloak Kind = "keycloak"
+	Feed     Kind = "feed"
+	SCIMPush Kind = "scim-push"
 )
 
 // Kinds lists all kinds.
-func Kinds() []Kind { return []Kind{LDAP, File, SCIM, Okta, Entra, Google, Keycloak} }
+func Kinds() []Kind { return []Kind{LDAP, File, SCIM, Okta, Entra, Google, Keycloak, Feed, SCIMPush} }
+
+// Pushed reports whether sources of the kind are not read: they post what they know of one person at a time. That one
+// says nothing of somebody means nothing.
+func (k Kind) Pushed() bool { return k == Feed || k == SCIMPush }
 
 // People says whom a source shows, and who of them is in scope.
 type People struct {
@@ -91,6 +104,8 @@ type Groups struct {
 	Skip    bool     `json:"skip,omitempty"`    // LDAP, SCIM: none is read
 	Name    string   `json:"name,omitempty"`    // LDAP: attribute that is a group's name; empty: cn
 	Members []string `json:"members,omitempty"` // LDAP: attributes that hold members' DNs; none: the reader's own
+
+	Attribute string `json:"attribute,omitempty"` // Feed: attribute of an assertion that has them; empty: groups
 }
 
 // Enabled says how a source tells whether somebody's account is enabled.
@@ -116,11 +131,16 @@ const (
 const (
 	DefaultEvery = window.Duration(5 * time.Minute)
 	DefaultStale = window.Duration(2 * time.Hour)
+	DefaultValid = window.Duration(90 * window.Day)
+	DefaultQuiet = window.Duration(7 * window.Day)
 
 	minEvery = window.Duration(5 * time.Second)
 	maxEvery = window.Duration(24 * time.Hour)
 	maxStale = window.Duration(30 * window.Day)
 	maxAge   = window.Duration(365 * window.Day)
+	minValid = window.Duration(time.Hour)
+	maxValid = window.Duration(5 * 365 * window.Day)
+	maxQuiet = window.Duration(365 * window.Day)
 )
 
 // Find finds a source by its name.
