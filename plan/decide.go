@@ -40,8 +40,10 @@ type Decision struct {
 	Foreign int              // memberships that nothing explains and that somebody else made
 	// Unexplained are the targets of those that stay.
 	Unexplained []access.Entitlement
-	Suppressed  int             // changes not planned, because a person rejected them before
-	Lift        []access.Change // rejections that no longer apply: the decision does not ask for the change
+	Suppressed  int // changes not planned, because a person rejected them before
+	// Kept are the targets of the removals among them.
+	Kept []access.Entitlement
+	Lift []access.Change // rejections that no longer apply: the decision does not ask for the change
 
 	Rules     []policy.RuleAnswer // rules that hold, wait, or cannot be answered
 	Mark      []access.RuleMatch  // rules that began to hold
@@ -480,11 +482,17 @@ func (d *decider) close(h access.Holding) {
 	d.Close = append(d.Close, h)
 }
 
-// dropRejected drops rejected changes, and lifts the rejections of managed targets that no longer apply.
+// dropRejected drops rejected changes, and lifts the rejections of managed targets that no longer apply. Whoever accepts
+// a difference between two groups overrules what was rejected before that.
 func (d *decider) dropRejected(rejected []access.Change) {
 	for _, r := range rejected {
 		stops := func(c access.Change) bool {
-			return c.Action == r.Action && same(c.Target, r.Target)
+			overruled := onlyConflicts(c.Reasons) && !slices.Equal(c.Reasons, r.Reasons)
+			stopped := c.Action == r.Action && same(c.Target, r.Target) && !overruled
+			if stopped && c.Action == access.Remove {
+				d.Kept = append(d.Kept, c.Target)
+			}
+			return stopped
 		}
 		before := len(d.Changes)
 		d.Changes = slices.DeleteFunc(d.Changes, stops)

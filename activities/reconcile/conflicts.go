@@ -16,7 +16,7 @@ import (
 
 // differences adds to a page where somebody is in one group of a pair and not in the other.
 func (d *pageDecision) differences(p access.Person, decision plan.Decision) {
-	var leaving []access.Entitlement
+	leaving := slices.Clone(decision.Kept)
 	for _, c := range decision.Changes {
 		if c.Action == access.Remove {
 			leaving = append(leaving, c.Target)

@@ -176,6 +176,39 @@ func TestAGroupThatIsGoneFromTheSourceIsHeldByName(t *testing.T) {
 	require.Equal(t, "bo", o.Members("team-web"))
 }
 
+// TestWhomAPersonKeptIsAConflictOfTheNextGroup: the rejection keeps the people of a group that is gone, and does not
+// speak for another group that is made later.
+func TestWhomAPersonKeptIsAConflictOfTheNextGroup(t *testing.T) {
+	t.Parallel()
+	o := newFollowed(t, `- {name: teams, from: ["hr:team-*"], create: true}`)
+	o.groups["g1"] = sourceGroup{"team-web", []string{"ana", "bo"}}
+	o.groups["g2"] = sourceGroup{"team-ops", []string{"carol"}}
+	o.read()
+	o.verify()
+	delete(o.groups, "g1")
+	o.read()
+	_, verdict := o.verify()
+	require.NotNil(t, verdict.Hold)
+	o.DecideHold(ledger.Reject, verdict.Hold)
+	written, verdict := o.verify()
+	require.Empty(t, written)
+	require.Nil(t, verdict.Hold)
+
+	o.groups["g3"] = sourceGroup{"team-web", []string{"ana"}}
+	o.read()
+	_, verdict = o.verify()
+	require.Contains(t, strings.Join(verdict.Findings, "\n"), "group-conflict team-web")
+	require.Equal(t, "ana bo", o.Members("team-web"))
+	require.Equal(t, []int{0, 1}, []int{o.conflict().Missing, o.conflict().Extra})
+	_, err := o.decide(true, o.conflict().Conflict)
+	require.NoError(t, err)
+	o.verify()
+	require.Equal(t, "ana", o.Members("team-web"))
+	_, verdict = o.verify()
+	require.Nil(t, verdict.Hold)
+	require.Empty(t, o.Ask(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportConflicts}).Conflicts)
+}
+
 func TestAGroupWithTheSameMembersFollowsWithoutAWrite(t *testing.T) {
 	t.Parallel()
 	o := newFollowed(t, `- {name: teams, from: ["hr:team-*"]}`, cloud.OrgGroup{Name: "Team-Web", Members: []string{"ana", "bo"}})

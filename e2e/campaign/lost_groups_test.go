@@ -147,6 +147,7 @@ func (w *losingOrg) right(ctx context.Context) error {
 	if err := w.followedOrg.right(ctx); err != nil {
 		return err
 	}
+	restored := false
 	for n := range w.was {
 		if !w.lost[n] {
 			continue
@@ -154,7 +155,10 @@ func (w *losingOrg) right(ctx context.Context) error {
 		if err := w.restore(ctx, n); err != nil {
 			return w.explain(ctx, err)
 		}
-		w.lost[n] = false
+		w.lost[n], restored = false, true
+	}
+	if restored { // what no verification has seen is on no record
+		return errors.New("the groups that were restored are to be verified")
 	}
 	return nil
 }
