@@ -36,7 +36,8 @@ type recordedTable struct {
 var recordedTables = []*recordedTable{
 	tableOrganizations, tableServed, tableHolds, tableRules, tableGrants, tableHoldings, tableReviews, tableItems,
 	tableEvents, tableRulings, tablePolicyNames,
-	tableRemovalEvents, tableBindings, tablePosted, tablePushed, tableGroupLinks, tableGroupConflicts, tableGroupAccepted,
+	tableRemovalEvents, tableBindings, tablePosted, tablePushed,
+	tableGroupLinks, tableGroupConflicts, tableGroupAccepted,
 	tableMarks, tableSuspensions, tableRejections, tableCounts, tableTasks, tableNames, tableLinks, tableGroups,
 	tableSyncedGroups,
 }

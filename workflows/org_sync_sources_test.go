@@ -148,8 +148,8 @@ func TestOrgSyncAcceptsASuspectRead(t *testing.T) {
 	require.Equal(t, "hr", l.accepts[0].Source)
 }
 
-// TestOrgSyncDecidesConflictsOfGroups: an accepted conflict has everybody verified; a rejected one nobody; what cannot be
-// decided is refused, with the reason.
+// TestOrgSyncDecidesConflictsOfGroups: an accepted conflict has everybody verified; a rejected one nobody; what cannot
+// be decided is refused, with the reason.
 func TestOrgSyncDecidesConflictsOfGroups(t *testing.T) {
 	l := newSourceLoop(t, wasRead())
 	runs := func() (full int) {

@@ -66,8 +66,8 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 }
 
 // grouped puts the lines of a large plan into groups that one activity writes, one after another: each activity costs
-// Temporal more than its call costs Atlassian. Removals stay alone, since each rests on a recent read, and so does every
-// line of a protected target, and of a small plan, of which the Web UI shows each change.
+// Temporal more than its call costs Atlassian. Removals stay alone, since each rests on a recent read, and so does
+// every line of a protected target, and of a small plan, of which the Web UI shows each change.
 func (r *reconciliation) grouped(ctx workflow.Context, action access.Action,
 	next apply.NextResult) (groups [][]apply.Line) {
 	most := 1
