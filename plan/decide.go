@@ -482,8 +482,8 @@ func (d *decider) close(h access.Holding) {
 	d.Close = append(d.Close, h)
 }
 
-// dropRejected drops rejected changes, and lifts the rejections of managed targets that no longer apply. Whoever accepts
-// a difference between two groups overrules what was rejected before that.
+// dropRejected drops rejected changes, and lifts the rejections of managed targets that no longer apply. Whoever
+// accepts a difference between two groups overrules what was rejected before that.
 func (d *decider) dropRejected(rejected []access.Change) {
 	for _, r := range rejected {
 		stops := func(c access.Change) bool {

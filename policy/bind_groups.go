@@ -295,8 +295,9 @@ type PairDifference struct {
 
 // Differences lists where somebody is in one group of a pair and not in the other, as a read showed it. unexplained are
 // the managed targets that the person holds, that somebody else gave, and that nothing explains; leaving those that a
-// plan removes, or would if nobody had rejected that: what is held otherwise is explained, whatever the source's group says. Of a group that follows already,
-// its plan shows who is missing and who leaves. Nobody is missing who cannot be added.
+// plan removes, or would if nobody had rejected that: what is held otherwise is explained, whatever the source's group
+// says. Of a group that follows already, its plan shows who is missing and who leaves. Nobody is missing who cannot be
+// added.
 func (b *Bound) Differences(p access.Person, unexplained, leaving []access.Entitlement) (all []PairDifference) {
 	if p.IsApp() || len(b.pairs) == 0 {
 		return nil

@@ -55,8 +55,8 @@ func TestCampaignOfLostGroups(t *testing.T) {
 	schedules(t, losingOrganization, func(int) []cloud.Fault { return nil })
 }
 
-// TestCampaignOfPosts does it on organizations whose groups follow those of a feed, which is silent for a while; its posts
-// are late, lost, replayed and in another order.
+// TestCampaignOfPosts does it on organizations whose groups follow those of a feed, which is silent for a while; its
+// posts are late, lost, replayed and in another order.
 func TestCampaignOfPosts(t *testing.T) {
 	schedules(t, postedOrganization, func(int) []cloud.Fault { return nil })
 }

@@ -165,7 +165,8 @@ func (w *followedOrg) emptyOrFill(t *team) {
 func (w *followedOrg) add(random *rand.Rand) {
 	var former []*team
 	for _, key := range slices.Sorted(maps.Keys(w.teams)) {
-		if t := w.teams[key]; !t.there() && !slices.ContainsFunc(w.present(), func(p *team) bool { return p.name == t.name }) {
+		t := w.teams[key]
+		if !t.there() && !slices.ContainsFunc(w.present(), func(p *team) bool { return p.name == t.name }) {
 			former = append(former, t)
 		}
 	}
@@ -227,7 +228,8 @@ func (w *followedOrg) adopt() {
 	for m := range w.hand {
 		f := w.followers[m.group]
 		for _, t := range w.teams {
-			if _, of := f.teams[t.key]; (of || slices.Contains(t.names, f.name)) && t.there() && t.people.now()[m.account] {
+			_, of := f.teams[t.key]
+			if (of || slices.Contains(t.names, f.name)) && t.there() && t.people.now()[m.account] {
 				delete(w.hand, m)
 				w.adopted[m] = true
 			}

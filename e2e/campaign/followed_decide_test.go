@@ -104,7 +104,8 @@ func (w *followedOrg) decideConflicts(ctx context.Context) error {
 		if c.Entry == "" || c.Decision != "" || !c.Fit || t == nil || f == nil || !t.there() {
 			continue
 		}
-		answer, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportConflicts, ID: c.Group, Limit: 2000})
+		answer, err := w.Ask(ctx, messages.ReportInput{Org: org, Kind: messages.ReportConflicts, ID: c.Group,
+			Limit: 2000})
 		if err != nil || len(answer.Conflicts) == 0 || answer.Conflicts[0].Conflict != c.Conflict {
 			continue // it is another one by now, or over
 		}

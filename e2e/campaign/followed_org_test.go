@@ -349,11 +349,11 @@ func (w *followedOrg) report(t *testing.T) {
 	t.Logf("teams: %d, of which deleted %d; renames %d, emptied %d; groups at Atlassian: %d; workers killed %d", len(w.teams),
 		w.deletions, w.renames, w.emptied, len(w.followers), w.kills)
 	t.Logf("additions %d, removals %d, of which decided %d; by hand: added %d, removed %d; held plans approved %d and rejected %d; conflicts accepted %d and rejected %d; suspect reads accepted %d",
-		w.additions, w.removals, w.decided, w.byHand, w.handTaken, w.approvals, w.rejections, w.accepted, len(w.rejected),
-		w.suspects)
+		w.additions, w.removals, w.decided, w.byHand, w.handTaken, w.approvals, w.rejections, w.accepted,
+		len(w.rejected), w.suspects)
 	for _, m := range w.accused {
-		why, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportWhy, Person: w.emails[m.account],
-			Target: access.GroupEntitlement(m.group)})
+		why, err := w.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportWhy,
+			Person: w.emails[m.account], Target: access.GroupEntitlement(m.group)})
 		t.Logf("%v: %s: %s (%v)", m, w.who(m.account), why.Message, err)
 	}
 	require.Empty(t, w.wrongful, "removed though the source says otherwise, and nobody decided it")

@@ -70,8 +70,8 @@ type team struct {
 
 func (t *team) there() bool { return t.gone.IsZero() }
 
-// had reports whether somebody was in the team within reach of an instant; lacked, whether somebody was not while it was
-// there.
+// had reports whether somebody was in the team within reach of an instant; lacked, whether somebody was not while it
+// was there.
 func (t *team) had(account string, at time.Time) bool {
 	return t.people.lately(account, true, at, t.gone)
 }
@@ -84,8 +84,8 @@ func (t *team) lacked(account string, at time.Time) bool {
 type follower struct {
 	name   string
 	people timeline
-	// Which teams it may follow, by key, since when. A team that it surely follows leaves no room for another while it is
-	// there.
+	// Which teams it may follow, by key, since when. A team that it surely follows leaves no room for another while it
+	// is there.
 	teams map[string]time.Time
 	sure  map[string]bool
 }
@@ -113,7 +113,7 @@ func (w *followedOrg) meet(f *follower) {
 					at = a.from
 				}
 				untilA, untilB := t.people.until(i, t.gone), f.people.until(j, time.Time{})
-				apart := !untilA.IsZero() && untilA.Add(reach).Before(at) || !untilB.IsZero() && untilB.Add(reach).Before(at)
+				apart := over(untilA, at) || over(untilB, at)
 				if _, known := f.teams[t.key]; !known && !apart && maps.Equal(a.in, b.in) && w.free(f, at) {
 					f.teams[t.key] = at
 				}
@@ -121,6 +121,9 @@ func (w *followedOrg) meet(f *follower) {
 		}
 	}
 }
+
+// over reports whether what ended at until was over a while before an instant.
+func over(until, at time.Time) bool { return !until.IsZero() && until.Add(reach).Before(at) }
 
 // appear takes note of a group at Atlassian that was not there before: it follows a team of its name.
 func (w *followedOrg) appear(name string) {

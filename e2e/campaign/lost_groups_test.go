@@ -21,8 +21,8 @@ import (
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
-// losingOrganization is a followedOrganization with groups of another identity provider, which that deletes; a person has
-// them restored.
+// losingOrganization is a followedOrganization with groups of another identity provider, which that deletes; a person
+// has them restored.
 var losingOrganization = organizationOf{
 	flags: func(t *testing.T) []string {
 		file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss"}, Admins: []string{"boss"}}
@@ -177,7 +177,8 @@ func (w *losingOrg) restore(ctx context.Context, n int) error {
 	}
 	run, err := w.Temporal.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: messages.RestoreID(org, was.ID), TaskQueue: messages.QueueWorkflows,
-		WorkflowTaskTimeout: messages.TaskTimeout, WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		WorkflowTaskTimeout:      messages.TaskTimeout,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 	}, messages.GroupRestore, messages.RestoreInput{By: decider})
 	if err != nil {
 		return err
