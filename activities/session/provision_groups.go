@@ -21,11 +21,6 @@ import (
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
-// syncsGroups reports whether the policy has groups of SCIM directories follow groups of sources.
-func (s *Session) syncsGroups() bool {
-	return slices.ContainsFunc(s.Policy.Groups, func(g provision.GroupSync) bool { return g.As == provision.Synced })
-}
-
 // syncedNames returns the names, folded, of the organization's groups that come, or came, of SCIM groups of the
 // policy's.
 func (s *Session) syncedNames(ctx context.Context, b *policy.Bound, o access.Outline) (map[string]bool, error) {
