@@ -35,11 +35,12 @@ func follow(ctx context.Context, dir, bin string, memberships int, latency time.
 	best := time.Duration(first.Writes) * latency / flight
 	return []row{
 		{"groups of a source as local groups, the first time", at,
-			fmt.Sprintf("%d memberships, %d groups; ≤ 600 other calls; ≤ 1.3 × (writes × latency ÷ %d)",
-				memberships, groups, flight),
+			fmt.Sprintf("%d memberships, %d groups; ≤ 600 other calls; ≤ 1.3 × (writes × %s ÷ %d)", memberships,
+				groups, latency, flight),
 			fmt.Sprintf("%d memberships, %d groups, %d other calls; %s (%.2f ×), %s of the worker's processor time",
 				first.of("memberships.add"), first.of("groups.create"), first.Calls-first.Writes,
-				first.took.Round(100*time.Millisecond), float64(first.took)/float64(best), first.worker.Round(time.Second))},
+				first.took.Round(100*time.Millisecond), float64(first.took)/float64(best),
+				first.worker.Round(time.Second))},
 		{"— with nothing to change", at, "0 writes", fmt.Sprintf("%d writes, %d other calls, %s", again.Writes,
 			again.Calls-again.Writes, again.took.Round(100*time.Millisecond))},
 		{"worker memory (peak RSS) after that", at, "", fmt.Sprintf("%d MB", p.Worker.PeakMemory()>>20)},
