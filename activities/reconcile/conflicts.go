@@ -98,3 +98,26 @@ func conflictFinding(org string, c ledger.GroupConflict) access.Finding {
 		"it differs from %s of the source: %d people of the source's group are not in it, and %d are in it alone; look at them with %s, then accept or reject",
 		c.SourceName, c.Missing, c.Extra, display.Starter("conflicts", org, c.GroupName))}
 }
+
+// uncompared reports whether a group of a source appeared that is to be followed by a group which is there already, and
+// that no full verification has compared with it yet. A source that is doubted is left alone: its groups are not linked.
+func (s *task) uncompared(ctx context.Context, b *policy.Bound) (bool, error) {
+	waits := slices.DeleteFunc(slices.Clone(b.Pairs()), func(p policy.GroupPair) bool {
+		return p.Entry == "" || p.As != provision.Local || !p.Fit || p.Linked
+	})
+	if len(waits) == 0 {
+		return false, nil
+	}
+	known, err := s.Ledger.Conflicts(ctx, s.Org)
+	if err != nil {
+		return false, err
+	}
+	doubted, err := s.DoubtedSources(ctx)
+	return slices.ContainsFunc(waits, func(p policy.GroupPair) bool {
+		source, key := access.SourceGroupRef(p.Source)
+		return !slices.ContainsFunc(doubted, func(d plan.DoubtedSource) bool { return d.Name == source }) &&
+			!slices.ContainsFunc(known, func(c ledger.GroupConflict) bool {
+				return c.Source == source && c.Key == key && c.GroupID == p.Group
+			})
+	}), err
+}

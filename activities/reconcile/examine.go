@@ -89,6 +89,11 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 		return follows
 	})
 	result.ToCreate = len(bound.Create) > 0 && !in.Preview && (in.Fresh || appeared && !outline.Coming)
+	if !result.ToCreate && !in.Preview {
+		if result.ToCreate, err = s.uncompared(ctx, bound); err != nil {
+			return JudgeResult{}, err
+		}
+	}
 	if err := s.examineEnded(ctx, bound, in, ids, &result); err != nil {
 		return JudgeResult{}, err
 	}

@@ -322,3 +322,17 @@ func TestAConflictNobodyAskedAboutIsNotAccepted(t *testing.T) {
 	_, err = o.decide(true, "sha256:no")
 	require.ErrorContains(t, err, "no difference between groups has the hash")
 }
+
+// A group that appears in the source, and is there at Atlassian, is compared without waiting for the next verification.
+func TestExamineHasGroupsThatAppearedCompared(t *testing.T) {
+	t.Parallel()
+	o := newFollowed(t, `- {name: teams, from: ["hr:team-*"]}`, cloud.OrgGroup{Name: "team-web", Members: []string{"dan"}})
+	o.read()
+	o.verify()
+	require.False(t, o.Examine(o.NewRun(), "", o.AccountID("ana")).ToCreate)
+	o.groups["g1"] = sourceGroup{"team-web", []string{"ana"}}
+	o.read()
+	require.True(t, o.Examine(o.NewRun(), "", o.AccountID("ana")).ToCreate)
+	o.verify()
+	require.False(t, o.Examine(o.NewRun(), "", o.AccountID("ana")).ToCreate, "it is a conflict now, which waits for a person")
+}

@@ -47,7 +47,7 @@ type JudgeResult struct {
 	// too many people lose something for a partial run: everybody has to be looked at
 	TooMany bool   `json:"tooMany,omitempty"`
 	Full    string `json:"full,omitempty"` // why everybody has to be looked at
-	// groups have to be created, which a full verification does
+	// groups have to be created, or compared with those of a source, which a full verification does
 	ToCreate bool                     `json:"toCreate,omitempty"`
 	Regiven  []session.OutOfBandGrant `json:"regiven,omitempty"` // by hand, after a grant had ended
 	// rules that reverse each other's changes, which are left as they are
