@@ -100,7 +100,8 @@ func conflictFinding(org string, c ledger.GroupConflict) access.Finding {
 }
 
 // uncompared reports whether a group of a source appeared that is to be followed by a group which is there already, and
-// that no full verification has compared with it yet. A source that is doubted is left alone: its groups are not linked.
+// that no full verification has compared with it yet. A source that is doubted is left alone, since its groups are not
+// linked.
 func (s *task) uncompared(ctx context.Context, b *policy.Bound) (bool, error) {
 	waits := slices.DeleteFunc(slices.Clone(b.Pairs()), func(p policy.GroupPair) bool {
 		return p.Entry == "" || p.As != provision.Local || !p.Fit || p.Linked
