@@ -83,14 +83,8 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	if in.First == "" && !in.Preview { // one of the two searches may just lag
 		result.Settling = session.EachOnce(append(result.Settling, s.doubts...))
 	}
-	// A full verification creates groups: those whose group appeared in a source, too.
-	appeared := slices.ContainsFunc(bound.Create, func(name string) bool {
-		_, _, follows := bound.Following(name)
-		return follows
-	})
-	result.ToCreate = len(bound.Create) > 0 && !in.Preview && (in.Fresh || appeared && !outline.Coming)
-	if !result.ToCreate && !in.Preview {
-		if result.ToCreate, err = s.uncompared(ctx, bound); err != nil {
+	if !in.Preview {
+		if result.ToCreate, err = s.needsFull(ctx, bound, in.Fresh, outline.Coming); err != nil {
 			return JudgeResult{}, err
 		}
 	}
@@ -103,6 +97,19 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	result.Counts.People = len(ids)
 	result.Counts.Calls = s.CallsMade()
 	return result, nil
+}
+
+// needsFull reports whether a full verification has something to do that a partial run cannot: to create groups, also
+// those whose group appeared in a source, or to compare groups with those of a source.
+func (s *task) needsFull(ctx context.Context, b *policy.Bound, fresh, coming bool) (bool, error) {
+	appeared := slices.ContainsFunc(b.Create, func(name string) bool {
+		_, _, follows := b.Following(name)
+		return follows
+	})
+	if len(b.Create) > 0 && (fresh || appeared && !coming) {
+		return true, nil
+	}
+	return s.uncompared(ctx, b)
 }
 
 // outlineFor returns the run's outline: the last one with the touched groups' counts read again, or a new one.
