@@ -54,6 +54,12 @@ const (
 	DecisionRejected = "rejected"
 )
 
+// Synced reports whether the policy wants a synced group in place of Atlassian's own, which a person accepts there.
+func (c GroupConflict) Synced() bool { return c.Entry != "" && c.Kind != kindLocal }
+
+// Open reports whether a person is to decide.
+func (c GroupConflict) Open() bool { return c.Entry != "" && c.Decision == "" && (c.Fit || c.Synced()) }
+
 func (c GroupConflict) key() []any { return []any{c.Source, c.Key, c.GroupID} }
 
 // saveDifferences replaces the differences of a page.
@@ -104,6 +110,12 @@ func (c *conflictSum) end(opens []string) GroupConflict {
 	c.put(opens...)
 	c.Hash = "sha256:" + hex.EncodeToString(c.sum.Sum(nil))
 	return c.GroupConflict
+}
+
+// UnprovenPair is the conflict of two groups in which nobody is known to differ, and that are the same by name only. It
+// has both ids, what the group at Atlassian opens, and the hash.
+func UnprovenPair(source, key, group string, opens []string) GroupConflict {
+	return newConflictSum(source, key, group).end(opens)
 }
 
 // Differences returns how the groups of a source and their counterparts differ in what a run saw: with the numbers, the
@@ -267,9 +279,6 @@ func (l *Ledger) explainedConflicts(ctx context.Context, org string, all []Group
 func (l *Ledger) AcceptConflict(ctx context.Context, org, hash string, gone []Ref, by, note string,
 	now time.Time) (c GroupConflict, err error) {
 	accept := func(w *write, c GroupConflict) error {
-		if c.Kind != kindLocal {
-			return nil // a SCIM directory will say what it did
-		}
 		if !c.Linked {
 			if err := w.linkGroup(ctx, GroupLink{Source: c.Source, Key: c.Key, Name: c.SourceName, GroupID: c.GroupID,
 				By: by}, gone, orNow(now)); err != nil {
@@ -319,7 +328,7 @@ func (l *Ledger) decideConflict(ctx context.Context, org, hash, decision, by, no
 		if err := do(w, c); err != nil {
 			return err
 		}
-		c.Linked = c.Linked || decision == DecisionAccepted && c.Kind == kindLocal
+		c.Linked = c.Linked || decision == DecisionAccepted
 		if err := w.saveConflicts(ctx, []GroupConflict{c}); err != nil {
 			return err
 		}

@@ -74,6 +74,9 @@ func (l *Ledger) LinkGroups(ctx context.Context, org string, links []GroupLink, 
 
 func (w *write) linkGroup(ctx context.Context, g GroupLink, gone []Ref, now time.Time) error {
 	g.Key = clean(g.Key)
+	if err := w.forgetWhere(ctx, tableGroupLinks, `group_id = ?`, g.GroupID); err != nil {
+		return err
+	}
 	of, err := collect(ctx, w.database, scanGroupLink, selectGroupLink+` WHERE org = ? AND group_id = ?`, w.org,
 		g.GroupID)
 	if err != nil {
@@ -82,7 +85,7 @@ func (w *write) linkGroup(ctx context.Context, g GroupLink, gone []Ref, now time
 	for _, other := range of {
 		switch {
 		case other.Ref() == g.Ref():
-			return w.touch(ctx, tableGroupLinks, []any{g.Source, g.Key}) // nothing to do, unless it was forged
+			return nil
 		case slices.Contains(gone, other.Ref()):
 			if err := w.unlinkGroup(ctx, other, g.By, now); err != nil {
 				return err
@@ -105,9 +108,6 @@ func (w *write) linkGroup(ctx context.Context, g GroupLink, gone []Ref, now time
 }
 
 func (w *write) unlinkGroup(ctx context.Context, g GroupLink, by string, now time.Time) error {
-	if err := w.forget(ctx, tableGroupLinks, []any{g.Source, g.Key}); err != nil {
-		return err
-	}
 	if _, err := w.exec(ctx, `DELETE FROM group_links WHERE org = ? AND source = ? AND key = ?`, w.org, g.Source,
 		g.Key); err != nil {
 		return err

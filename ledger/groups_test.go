@@ -45,8 +45,10 @@ func TestLinkGroups(t *testing.T) {
 		_, err := l.Exec(ctx, `UPDATE group_links SET group_id = 'gid-admins' WHERE key = 'k-ops'`)
 		require.NoError(t, err)
 		require.Equal(t, []string{"k-new gid-dev dan", "k-x gid-x "}, linksOf(t, l), "nobody is given anything by a forged link")
-		require.Error(t, l.LinkGroups(ctx, org, []ledger.GroupLink{{Source: corp, Key: "k-y", Name: "corp:y",
-			GroupID: "gid-admins"}}, nil, minutes(3)))
+		require.NoError(t, l.LinkGroups(ctx, org, []ledger.GroupLink{{Source: corp, Key: "k-y", Name: "corp:y",
+			GroupID: "gid-admins"}}, nil, minutes(3)), "nor does one take a group")
+		require.NoError(t, l.LinkGroups(ctx, org, []ledger.GroupLink{opsLink}, nil, minutes(4)))
+		require.Equal(t, []string{"k-new gid-dev dan", "k-ops gid-ops ", "k-x gid-x ", "k-y gid-admins "}, linksOf(t, l))
 	})
 }
 

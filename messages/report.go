@@ -91,7 +91,7 @@ type ReportAnswer struct {
 	Links    []LinkPerson     `json:"links,omitempty"`
 	// Conflicts are all of them, or those of one group; Conflicted are the people of the latter.
 	Conflicts  []GroupConflict  `json:"conflicts,omitempty"`
-	Conflicted []ConflictPerson `json:"conflicted,omitempty"`
+	Conflicted []ConflictPerson `json:"conflicted,omitzero"`
 	Groups     []RecordedGroup  `json:"groups,omitempty"`
 	Members    []RecordedMember `json:"members,omitempty"`
 	Next       string           `json:"next,omitempty"` // pass as after for more

@@ -90,6 +90,7 @@ type GroupConflict struct {
 	Source  string   `json:"source"`          // the source's group: corp:Dev users
 	Key     string   `json:"key"`             // of the source's group
 	Entry   string   `json:"entry,omitempty"` // of the policy's groups; empty: the two only have the same name
+	As      string   `json:"as,omitempty"`    // what that entry wants the group to be: local or synced
 	Missing int      `json:"missing"`         // people of the source's group who are not in it
 	Extra   int      `json:"extra"`           // people who are in it and not in the source's group
 	Opens   []string `json:"opens,omitempty"` // the apps on sites that membership opens

@@ -93,11 +93,25 @@ func (s *groupSyncs) entry(name string) (*groupSync, string) {
 	return nil, ""
 }
 
+// linkedEntry is entry for a group of a source that a local group is linked to. An entry that knows the group by its
+// former name alone gives it no name. nil: no entry has it followed any more.
+func (s *groupSyncs) linkedEntry(name string, link GroupLink) (*groupSync, string) {
+	entry, target := s.entry(name)
+	if entry == nil {
+		entry, _ = s.entry(link.Name)
+	}
+	if entry == nil || entry.As != provision.Local {
+		return nil, ""
+	}
+	return entry, target
+}
+
 // bindGroups has groups at Atlassian follow groups of identity sources, as the policy's groups say.
 func (w *binder) bindGroups() {
 	taken := map[string]string{} // groups at Atlassian by the source group that they follow: by id, or by folded name
 	for _, l := range w.syncs.links {
-		if w.byID[l.Source].Source != "" {
+		g, there := w.byID[l.Source]
+		if entry, _ := w.syncs.linkedEntry(g.Name, l); there && entry != nil {
 			taken[l.Group] = l.Source
 		}
 	}
@@ -105,12 +119,10 @@ func (w *binder) bindGroups() {
 		if g.Source == "" {
 			continue
 		}
-		entry, name := w.syncs.entry(g.Name)
-		if link, linked := w.syncs.links[g.ID]; linked {
-			if w.followLinked(g, link, entry, name) {
-				continue
-			}
+		if link, linked := w.syncs.links[g.ID]; linked && w.followLinked(g, link) {
+			continue
 		}
+		entry, name := w.syncs.entry(g.Name)
 		_, own, _ := strings.Cut(g.Name, ":")
 		pair := GroupPair{Source: g.ID, SourceName: g.Name}
 		if entry != nil {
@@ -125,13 +137,10 @@ func (w *binder) bindGroups() {
 
 // followLinked has a group follow the source's group that it is linked to; false: the group at Atlassian, or the entry,
 // is not there any more.
-func (w *binder) followLinked(g source, link GroupLink, entry *groupSync, name string) bool {
-	if entry == nil { // the policy knows the group by its former name
-		entry, _ = w.syncs.entry(link.Name)
-		name = ""
-	}
+func (w *binder) followLinked(g source, link GroupLink) bool {
 	at, there := w.byID[link.Group]
-	if entry == nil || !there || entry.As != provision.Local {
+	entry, name := w.syncs.linkedEntry(g.Name, link)
+	if entry == nil || !there {
 		return false
 	}
 	w.covered[g.ID] = true
@@ -193,6 +202,8 @@ func (w *binder) bindUnlinked(g source, pair GroupPair, name string, entry *grou
 	case entry.As == provision.Local:
 		taken[at.ID] = g.ID
 		pair.Fit = w.fit(g, at)
+	case at.Synced:
+		return // it is what the provision makes of the source's group
 	}
 	if !following {
 		w.pair(pair)
@@ -287,18 +298,28 @@ func (b *Bound) Following(created string) (sourceID, sourceName string, is bool)
 // GoneGroups lists the groups that follow one of a source that is no longer there.
 func (b *Bound) GoneGroups() []GoneGroup { return b.gone }
 
-// PairDifference is a person who is in one group of a pair and not in the other.
-type PairDifference struct {
-	Pair    int  // index in Pairs
-	Missing bool // in the source's group and not at Atlassian; otherwise the other way round
+// PairMember is a person who is in a group of a pair.
+type PairMember struct {
+	Pair int // index in Pairs
+	Is   Pairing
 }
 
-// Differences lists where somebody is in one group of a pair and not in the other, as a read showed it. unexplained are
-// the managed targets that the person holds, that somebody else gave, and that nothing explains; leaving those that a
-// plan removes, or would if nobody had rejected that: what is held otherwise is explained, whatever the source's group
-// says. Of a group that follows already, its plan shows who is missing and who leaves. Nobody is missing who cannot be
-// added.
-func (b *Bound) Differences(p access.Person, unexplained, leaving []access.Entitlement) (all []PairDifference) {
+// Pairing is how a person is in the groups of a pair.
+type Pairing string
+
+// The pairings.
+const (
+	PairCommon  Pairing = "common"  // in both
+	PairMissing Pairing = "missing" // in the source's group and not at Atlassian
+	PairExtra   Pairing = "extra"   // the other way round
+	PairUnsure  Pairing = "unsure"  // in one; of the other it is not known
+)
+
+// Compare lists how somebody is in the groups of pairs, as a read showed it. unexplained are the managed targets that
+// the person holds, that somebody else gave, and that nothing explains; leaving those that a plan removes, or would if
+// nobody had rejected that: what is held otherwise is explained, whatever the source's group says. Of a group that
+// follows already, its plan shows who is missing and who leaves. Nobody is missing who cannot be added.
+func (b *Bound) Compare(p access.Person, unexplained, leaving []access.Entitlement) (all []PairMember) {
 	if p.IsApp() || len(b.pairs) == 0 {
 		return nil
 	}
@@ -317,14 +338,17 @@ func (b *Bound) Differences(p access.Person, unexplained, leaving []access.Entit
 		extra := !managed || slices.Contains(unexplained, b.Targets[t].Entitlement) ||
 			!pair.Linked && slices.Contains(leaving, b.Targets[t].Entitlement)
 		switch {
-		case in == at || unsure:
+		case in && at:
+			all = append(all, PairMember{n, PairCommon})
+		case unsure:
+			all = append(all, PairMember{n, PairUnsure})
 		case in && !pair.Linked && p.CanReceive():
-			all = append(all, PairDifference{Pair: n, Missing: true})
+			all = append(all, PairMember{n, PairMissing})
 		case at && extra:
-			all = append(all, PairDifference{Pair: n})
+			all = append(all, PairMember{n, PairExtra})
 		}
 	}
-	slices.SortFunc(all, func(a, b PairDifference) int { return cmp.Compare(a.Pair, b.Pair) })
+	slices.SortFunc(all, func(a, b PairMember) int { return cmp.Compare(a.Pair, b.Pair) })
 	return all
 }
 

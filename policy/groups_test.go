@@ -90,6 +90,10 @@ func TestGroupsFollowThoseOfSources(t *testing.T) {
 			links: []policy.GroupLink{{corp("4"), "corp:Dev users", "at eng-web"}},
 			gives: map[string][]string{"4": {"group:eng-web"}, "1": nil}, pairs: []string{"corp:Dev users=eng-web h linked fit"},
 			findings: []string{"group-taken corp:eng-web"}},
+		"a name taken by another that no entry is about any more": {
+			groups: `- {name: g, from: ["corp:eng-web"]}`, own: []string{"eng-web"},
+			links: []policy.GroupLink{{corp("4"), "corp:Dev users", "at eng-web"}},
+			gives: map[string][]string{"4": nil, "1": nil}, pairs: []string{"corp:eng-web=eng-web g fit"}},
 		"two for one new name": {
 			groups: `- {name: g, from: ["corp:eng-web"], create: true}
 - {name: h, from: ["corp:Dev users"], to: ENG-web, create: true}`,
@@ -100,6 +104,11 @@ func TestGroupsFollowThoseOfSources(t *testing.T) {
 			pairs: []string{"corp:Dev users=locked h", "corp:eng-web=synced web g"},
 			findings: []string{"group-missing synced Ops", "group-missing synced contractors", "group-unfit locked",
 				"group-unfit synced web"}},
+		"synced by the provision": {
+			groups: `- {name: g, from: ["corp:eng-web"], as: synced, provision: corp, to: synced web}
+- {name: h, from: ["corp:Dev users"], as: synced, provision: corp}
+provision: [{name: corp, from: [corp], directory: {id: d1, key: 'env:B'}}]`,
+			own: []string{"synced web", "dev users"}, pairs: []string{"corp:Dev users=dev users h"}},
 		"equal names without an entry are compared only": {
 			groups: `- {name: g, from: ["corp:eng-ops"], create: true}`, own: []string{"dev users"},
 			create: []string{"Eng-Ops"}, pairs: []string{"corp:Dev users=dev users"}},
@@ -157,7 +166,7 @@ func TestGroupsToComeAreFilledInPlansThatAreShown(t *testing.T) {
 	require.Equal(t, []string{corp("1"), "corp:eng-web"}, []string{id, name})
 }
 
-func TestDifferencesOfPairs(t *testing.T) {
+func TestMembersOfPairsAreCompared(t *testing.T) {
 	const entry = `- {name: g, from: ["corp:eng-web"]}`
 	linked := []policy.GroupLink{{corp("1"), "corp:eng-web", "at eng-web"}}
 	tests := map[string]struct {
@@ -165,30 +174,32 @@ func TestDifferencesOfPairs(t *testing.T) {
 		person      access.Person
 		unexplained []access.Entitlement
 		leaving     []access.Entitlement
-		want        []policy.PairDifference
+		want        []policy.PairMember
 	}{
-		"in both":     {person: access.Person{GroupIDs: []string{corp("1"), "at eng-web"}}},
-		"in neither":  {person: access.Person{GroupIDs: []string{corp("2")}}},
-		"missing":     {person: access.Person{GroupIDs: []string{corp("1")}}, want: []policy.PairDifference{{Missing: true}}},
-		"extra":       {person: access.Person{GroupIDs: []string{"at eng-web"}}, want: []policy.PairDifference{{}}},
-		"an app":      {person: access.Person{AccountType: "app", GroupIDs: []string{"at eng-web"}}},
-		"unsure":      {person: access.Person{GroupIDs: []string{"at eng-web"}, UnsureGroups: []string{corp("1")}}},
+		"in both": {person: access.Person{GroupIDs: []string{corp("1"), "at eng-web"}},
+			want: []policy.PairMember{{0, policy.PairCommon}}},
+		"in neither": {person: access.Person{GroupIDs: []string{corp("2")}}},
+		"missing":    {person: access.Person{GroupIDs: []string{corp("1")}}, want: []policy.PairMember{{0, policy.PairMissing}}},
+		"extra":      {person: access.Person{GroupIDs: []string{"at eng-web"}}, want: []policy.PairMember{{0, policy.PairExtra}}},
+		"an app":     {person: access.Person{AccountType: "app", GroupIDs: []string{"at eng-web"}}},
+		"unsure": {person: access.Person{GroupIDs: []string{"at eng-web"}, UnsureGroups: []string{corp("1")}},
+			want: []policy.PairMember{{0, policy.PairUnsure}}},
 		"cannot join": {person: access.Person{GroupIDs: []string{corp("1")}, MembershipStatus: "suspended"}},
 		"linked: its plan adds whoever is missing": {links: linked, person: access.Person{GroupIDs: []string{corp("1")}}},
 		"linked: explained otherwise, or its plan removes them": {links: linked,
 			person: access.Person{GroupIDs: []string{"at eng-web"}}, leaving: []access.Entitlement{"group:eng-web"}},
 		"not linked, and its plan removes them": {person: access.Person{GroupIDs: []string{"at eng-web"}},
 			links:   []policy.GroupLink{{corp("gone"), "corp:eng-web", "at eng-web"}},
-			leaving: []access.Entitlement{"group:eng-web"}, want: []policy.PairDifference{{}}},
+			leaving: []access.Entitlement{"group:eng-web"}, want: []policy.PairMember{{0, policy.PairExtra}}},
 		"not linked, and explained otherwise": {person: access.Person{GroupIDs: []string{"at eng-web"}},
 			links: []policy.GroupLink{{corp("gone"), "corp:eng-web", "at eng-web"}}},
 		"linked: somebody else's": {links: linked, person: access.Person{GroupIDs: []string{"at eng-web"}},
-			unexplained: []access.Entitlement{"group:eng-web"}, want: []policy.PairDifference{{}}},
+			unexplained: []access.Entitlement{"group:eng-web"}, want: []policy.PairMember{{0, policy.PairExtra}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			b, _ := bindGroups(t, entry, tt.links, "eng-web")
-			require.Equal(t, tt.want, b.Differences(tt.person, tt.unexplained, tt.leaving))
+			require.Equal(t, tt.want, b.Compare(tt.person, tt.unexplained, tt.leaving))
 		})
 	}
 }

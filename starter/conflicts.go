@@ -11,6 +11,7 @@ import (
 
 	"github.com/castellan-io/castellan/display"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/policy/provision"
 )
 
 func (s *session) conflicts() *cobra.Command {
@@ -77,6 +78,8 @@ func conflictDecision(c messages.GroupConflict) string {
 		return c.Decision + " by " + c.By
 	case c.Entry == "":
 		return "none needed: the policy does not have it follow"
+	case c.As == string(provision.Synced):
+		return "accept it in admin.atlassian.com"
 	case !c.Fit:
 		return "cannot follow: see group-unfit"
 	}
@@ -110,18 +113,24 @@ func printConflict(w io.Writer, org string, c messages.GroupConflict) {
 	display.Fprintf(w, "group %s and %s of the source: %s\n", c.Group, c.Source, conflictDecision(c))
 	display.Fprintf(w, "  %d people of the source's group are not in the group at Atlassian\n", c.Missing)
 	display.Fprintf(w, "  %d people are in the group at Atlassian alone\n", c.Extra)
+	if c.Missing+c.Extra == 0 {
+		display.Fprintln(w, "  that the members are the same is not known: only the name says that it is the same group")
+	}
 	if len(c.Opens) > 0 {
 		display.Fprintf(w, "  membership opens %s\n", strings.Join(c.Opens, ", "))
 	}
 	if c.Note != "" {
 		display.Fprintf(w, "  note: %s\n", c.Note)
 	}
-	if c.Entry == "" || !c.Fit || c.Decision == "accepted" {
+	synced := c.As == string(provision.Synced)
+	if c.Entry == "" || !c.Fit && !synced || c.Decision == "accepted" {
 		return
 	}
 	input := display.Input{{"conflict", c.Conflict}, {"by", messages.You}, {"note", ""}}
-	display.Fprintf(w, "to have the group follow the source, and so add and remove exactly these people:\n  %s\n",
-		display.Update(messages.OrgSyncID(org), messages.AcceptConflict, input))
+	if !synced {
+		display.Fprintf(w, "to have the group follow the source, and so add and remove exactly these people:\n  %s\n",
+			display.Update(messages.OrgSyncID(org), messages.AcceptConflict, input))
+	}
 	if c.Decision == "" {
 		display.Fprintf(w, "to leave the group as it is:\n  %s\n",
 			display.Update(messages.OrgSyncID(org), messages.RejectConflict, input))

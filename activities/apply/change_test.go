@@ -87,6 +87,35 @@ guard: {adopt: auto}
 		apply.ChangeInput{RunInput: run, Person: next.Lines[0].Person, Target: next.Lines[0].Target})
 	require.Equal(t, access.Shortage, result.State)
 	require.True(t, result.Closed, "the target takes nobody else either")
+
+	run, _ = o.SweepAndJudge()
+	next = activitytest.Must[apply.NextResult](o, o.Acts.Apply.Next,
+		apply.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 2})
+	require.Len(t, next.Lines, 2)
+	several := activitytest.Must[[]apply.ChangeResult](o, o.Acts.Apply.ApplySeveral, severalOf(run, next.Lines...))
+	require.Equal(t, []apply.ChangeResult{result, {}}, several, "the second is not tried")
+}
+
+func severalOf(run session.RunInput, lines ...apply.Line) apply.ChangesInput {
+	in := apply.ChangesInput{RunInput: run}
+	for _, line := range lines {
+		in.Lines = append(in.Lines, apply.LineRef{Person: line.Person, Target: line.Target})
+	}
+	return in
+}
+
+// What was made before a failure is told, so that nothing is lost of it.
+func TestApplySeveralEndsWithTheFirstThatFails(t *testing.T) {
+	t.Parallel()
+	o, in := planned(t, access.Add)
+	jo := apply.Line{Person: in.Person, Target: in.Target}
+	nobody := apply.Line{Person: "nobody", Target: in.Target}
+	write := func(lines ...apply.Line) []apply.ChangeResult {
+		return activitytest.Must[[]apply.ChangeResult](o, o.Acts.Apply.ApplySeveral, severalOf(in.RunInput, lines...))
+	}
+	require.Equal(t, []apply.ChangeResult{{State: access.Done, Answer: "accepted"}}, write(jo, nobody, jo))
+	require.True(t, o.Holding(in.Person).Owned)
+	require.Empty(t, write(nobody, jo))
 }
 
 // A write of which nobody knows whether it was done is read back before anything is written again.

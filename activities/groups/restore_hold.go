@@ -2,7 +2,6 @@ package groups
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/castellan-io/castellan/access"
@@ -98,10 +97,7 @@ func (a *Activities) counts(ctx context.Context, in RestoreRunInput,
 		}
 		return each(c)
 	})
-	for _, outcome := range session.SortedKeys(found) {
-		counts = append(counts, messages.StateCount{State: outcome, Count: found[outcome]})
-	}
-	return counts, err
+	return session.StateCounts(found), err
 }
 
 // EndRestoreInput ends a restore.
@@ -137,18 +133,8 @@ func (a *Activities) EndRestore(ctx context.Context, in EndRestoreInput) (EndRes
 			return EndRestoreResult{}, err
 		}
 	}
-	run, err := l.Run(ctx, in.Org, in.Run)
-	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+	if err := s.EndRunOnce(ctx, in.Run, in.State == messages.RestoreDone); err != nil {
 		return EndRestoreResult{}, err
-	}
-	if err == nil && run.Ended.IsZero() {
-		run.State, run.Ended = messages.RunDone, a.env.Now()
-		if in.State != messages.RestoreDone {
-			run.State = messages.RunStopped
-		}
-		if err := l.EndRun(ctx, run); err != nil {
-			return EndRestoreResult{}, err
-		}
 	}
 	counts, err := a.counts(ctx, in.RestoreRunInput, nil)
 	return EndRestoreResult{counts}, err

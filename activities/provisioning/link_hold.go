@@ -2,7 +2,6 @@ package provisioning
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/castellan-io/castellan/access"
@@ -61,10 +60,7 @@ func (a *Activities) JudgeLinks(ctx context.Context, in JudgeLinksInput) (JudgeL
 
 func (a *Activities) linkCounts(ctx context.Context, in LinkRunInput) (counts []messages.StateCount, err error) {
 	found, err := a.env.Ledger.LinkCounts(ctx, in.Org, in.Batch)
-	for _, outcome := range session.SortedKeys(found) {
-		counts = append(counts, messages.StateCount{State: outcome, Count: found[outcome]})
-	}
-	return counts, err
+	return session.StateCounts(found), err
 }
 
 // EndLinksInput ends a batch.
@@ -89,7 +85,8 @@ func (a *Activities) EndLinks(ctx context.Context, in EndLinksInput) (EndLinksRe
 		return EndLinksResult{}, err
 	}
 	why := "the link batch ended before: " + in.State
-	if err := (&session.Session{Env: a.env, Org: in.Org}).EndLines(ctx, in.Run, why); err != nil {
+	s := &session.Session{Env: a.env, Org: in.Org}
+	if err := s.EndLines(ctx, in.Run, why); err != nil {
 		return EndLinksResult{}, err
 	}
 	if in.LinesOnly {
@@ -108,25 +105,9 @@ func (a *Activities) EndLinks(ctx context.Context, in EndLinksInput) (EndLinksRe
 		}
 		more = len(pending) == session.LinesAtOnce
 	}
-	if err := a.endLinkRun(ctx, in); err != nil {
+	if err := s.EndRunOnce(ctx, in.Run, in.State == messages.LinkDone); err != nil {
 		return EndLinksResult{}, err
 	}
 	counts, err := a.linkCounts(ctx, in.LinkRunInput)
 	return EndLinksResult{counts}, err
-}
-
-// endLinkRun ends the run of a batch, unless its last wave has.
-func (a *Activities) endLinkRun(ctx context.Context, in EndLinksInput) error {
-	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)
-	if errors.Is(err, ledger.ErrNotFound) || err == nil && !run.Ended.IsZero() {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	run.State, run.Ended = messages.RunDone, a.env.Now()
-	if in.State != messages.LinkDone {
-		run.State = messages.RunStopped
-	}
-	return a.env.Ledger.EndRun(ctx, run)
 }

@@ -14,8 +14,9 @@ import (
 	"github.com/castellan-io/castellan/policy/provision"
 )
 
-// differences adds to a page where somebody is in one group of a pair and not in the other.
-func (d *pageDecision) differences(p access.Person, decision plan.Decision) {
+// comparePairs adds to a page where somebody is in one group of a pair and not in the other, and counts what else tells
+// whether the two are the same group.
+func (d *pageDecision) comparePairs(p access.Person, decision plan.Decision) {
 	leaving := slices.Clone(decision.Kept)
 	for _, c := range decision.Changes {
 		if c.Action == access.Remove {
@@ -23,16 +24,24 @@ func (d *pageDecision) differences(p access.Person, decision plan.Decision) {
 		}
 	}
 	pairs := d.bound.Pairs()
-	for _, one := range d.bound.Differences(p, decision.Unexplained, leaving) {
-		source, key := access.SourceGroupRef(pairs[one.Pair].Source)
-		d.page.Differences = append(d.page.Differences, ledger.GroupDifference{Source: source, Key: key,
-			GroupID: pairs[one.Pair].Group, Person: p.ID, Missing: one.Missing})
+	for _, one := range d.bound.Compare(p, decision.Unexplained, leaving) {
+		pair := pairs[one.Pair]
+		switch one.Is {
+		case policy.PairCommon, policy.PairUnsure:
+			if !pair.Linked {
+				d.page.Notes.Add(notePair, string(one.Is), pair.Source, pair.Group)
+			}
+		default:
+			source, key := access.SourceGroupRef(pair.Source)
+			d.page.Differences = append(d.page.Differences, ledger.GroupDifference{Source: source, Key: key,
+				GroupID: pair.Group, Person: p.ID, Missing: one.Is == policy.PairMissing})
+		}
 	}
 }
 
-// conflicts compares the groups of sources with their counterparts at Atlassian, as the sweep saw both. Those that have
-// the same members follow from now on; the others are conflicts, about which somebody decides. A group that the
-// source's reads cannot vouch for is not linked.
+// conflicts compares the groups of sources with their counterparts at Atlassian, as the sweep saw both. Those whose
+// members prove that they are the same follow from now on; the others are conflicts, about which somebody decides. A
+// group that the source's reads cannot vouch for is not linked.
 func (j *judgement) conflicts(ctx context.Context) error {
 	if len(j.Policy.Sources) == 0 {
 		return nil
@@ -53,8 +62,14 @@ func (j *judgement) conflicts(ctx context.Context) error {
 		equal = slices.Delete(equal, i, i+1)
 	}
 	found = slices.DeleteFunc(found, func(c ledger.GroupConflict) bool { return c.GroupName == "" })
+	links, unproven, err := j.toLink(ctx, equal)
+	if err != nil {
+		return err
+	}
+	found = append(found, unproven...)
 	if !j.in.Preview {
-		if err := j.link(ctx, equal); err != nil {
+		gone := session.UnfollowedGroups(j.bound, j.outline.Last)
+		if err := j.Ledger.LinkGroups(ctx, j.Org, links, gone, j.Now()); err != nil {
 			return err
 		}
 		if found, err = j.Ledger.KeepConflicts(ctx, j.Org, j.in.Run, found, j.Now()); err != nil {
@@ -63,7 +78,7 @@ func (j *judgement) conflicts(ctx context.Context) error {
 	}
 	var open []access.Finding
 	for _, c := range found {
-		if c.Entry != "" && c.Decision == "" {
+		if c.Open() {
 			open = append(open, conflictFinding(j.Org, c))
 		}
 	}
@@ -76,27 +91,52 @@ func describe(c *ledger.GroupConflict, p policy.GroupPair) {
 	c.Fit, c.Linked = p.Fit, p.Linked
 }
 
-// link has groups follow those of sources that have exactly the same members.
-func (j *judgement) link(ctx context.Context, equal []policy.GroupPair) error {
+// toLink tells apart, among pairs in which nobody differs, those that are linked by themselves, and those that prove
+// nothing: a group that opens apps does not follow another just because both are empty, or because nobody knows who is
+// in the other.
+func (j *judgement) toLink(ctx context.Context, equal []policy.GroupPair) (links []ledger.GroupLink,
+	unproven []ledger.GroupConflict, err error) {
 	doubted, err := j.DoubtedSources(ctx)
-	if err != nil {
-		return err
-	}
-	var links []ledger.GroupLink
 	for _, p := range equal {
 		source, key := access.SourceGroupRef(p.Source)
-		trusted := !slices.ContainsFunc(doubted, func(d plan.DoubtedSource) bool { return d.Name == source })
-		if p.Entry != "" && p.As == provision.Local && p.Fit && !p.Linked && trusted {
-			links = append(links, ledger.GroupLink{Source: source, Key: key, Name: p.SourceName, GroupID: p.Group})
+		if p.Entry == "" || p.As != provision.Local || !p.Fit || p.Linked || doubts(doubted, source) {
+			continue
 		}
+		opens := j.bound.AppsOpenedBy(p.Group)
+		common := j.notes.Of(notePair, string(policy.PairCommon), p.Source, p.Group)
+		unsure := j.notes.Of(notePair, string(policy.PairUnsure), p.Source, p.Group)
+		if unsure == 0 && (common > 0 || len(opens) == 0) {
+			links = append(links, ledger.GroupLink{Source: source, Key: key, Name: p.SourceName, GroupID: p.Group})
+			continue
+		}
+		c := ledger.UnprovenPair(source, key, p.Group, opens)
+		c.Run = j.in.Run
+		describe(&c, p)
+		unproven = append(unproven, c)
 	}
-	return j.Ledger.LinkGroups(ctx, j.Org, links, session.GoneSourceGroups(j.bound, j.outline.Last), j.Now())
+	return links, unproven, err
+}
+
+func doubts(doubted []plan.DoubtedSource, source string) bool {
+	return slices.ContainsFunc(doubted, func(d plan.DoubtedSource) bool { return d.Name == source })
 }
 
 func conflictFinding(org string, c ledger.GroupConflict) access.Finding {
-	return access.Finding{Rule: "group-conflict", Subject: c.GroupName, Detail: fmt.Sprintf(
+	look := display.Starter("conflicts", org, c.GroupName)
+	detail := fmt.Sprintf(
 		"it differs from %s of the source: %d people of the source's group are not in it, and %d are in it alone; look at them with %s, then accept or reject",
-		c.SourceName, c.Missing, c.Extra, display.Starter("conflicts", org, c.GroupName))}
+		c.SourceName, c.Missing, c.Extra, look)
+	switch {
+	case c.Synced():
+		detail = fmt.Sprintf(
+			"it is Atlassian's own, and %s of the source is to be a synced group of that name: %d people of the source's group are not in it, and %d are in it alone; look at them with %s before you accept the synced group in admin.atlassian.com, or reject",
+			c.SourceName, c.Missing, c.Extra, look)
+	case c.Missing+c.Extra == 0:
+		detail = fmt.Sprintf(
+			"that its members are those of %s of the source is not known, so only its name says that it is the same group; look at what it opens with %s, then accept or reject",
+			c.SourceName, look)
+	}
+	return access.Finding{Rule: "group-conflict", Subject: c.GroupName, Detail: detail}
 }
 
 // uncompared reports whether a group of a source appeared that is to be followed by a group which is there already, and
@@ -116,9 +156,8 @@ func (s *task) uncompared(ctx context.Context, b *policy.Bound) (bool, error) {
 	doubted, err := s.DoubtedSources(ctx)
 	return slices.ContainsFunc(waits, func(p policy.GroupPair) bool {
 		source, key := access.SourceGroupRef(p.Source)
-		return !slices.ContainsFunc(doubted, func(d plan.DoubtedSource) bool { return d.Name == source }) &&
-			!slices.ContainsFunc(known, func(c ledger.GroupConflict) bool {
-				return c.Source == source && c.Key == key && c.GroupID == p.Group
-			})
+		return !doubts(doubted, source) && !slices.ContainsFunc(known, func(c ledger.GroupConflict) bool {
+			return c.Source == source && c.Key == key && c.GroupID == p.Group
+		})
 	}), err
 }

@@ -225,6 +225,37 @@ func TestAGroupWithTheSameMembersFollowsWithoutAWrite(t *testing.T) {
 	require.Equal(t, map[string]access.ChangeState{"remove bo@acme.example from group:Team-Web": access.Done}, written)
 }
 
+// TestGroupsThatNobodyProvesToBeTheSame: a group that opens an app is not given to whoever comes into an empty group of
+// the source just because of its name.
+func TestGroupsThatNobodyProvesToBeTheSame(t *testing.T) {
+	t.Parallel()
+	o := newFollowed(t, `- {name: teams, from: ["hr:team-*"]}`, cloud.OrgGroup{Name: "team-none"},
+		cloud.OrgGroup{Name: "team-jira", Roles: []cloud.OrgRole{{App: "jira", Site: "acme", Role: "user"}}})
+	o.groups["g1"], o.groups["g2"] = sourceGroup{"team-jira", nil}, sourceGroup{"team-none", nil}
+	o.groups["g3"] = sourceGroup{"staff", []string{"bo"}}
+	o.read()
+	for range 2 {
+		_, verdict := o.verify()
+		require.Contains(t, strings.Join(verdict.Findings, "\n"), "group-conflict team-jira: that its members are those of")
+		require.NotContains(t, strings.Join(verdict.Findings, "\n"), "group-conflict team-none", "it opens nothing")
+	}
+	c := o.conflict()
+	require.Equal(t, []int{0, 0}, []int{c.Missing, c.Extra})
+	answer := o.Ask(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportConflicts, ID: "team-jira"})
+	require.Equal(t, []messages.ConflictPerson{}, answer.Conflicted)
+	o.groups["g2"] = sourceGroup{"team-none", []string{"bo"}}
+	o.read()
+	written, _ := o.verify()
+	require.Equal(t, map[string]access.ChangeState{"add bo@acme.example to group:team-none": access.Done}, written)
+
+	_, err := o.decide(true, c.Conflict)
+	require.NoError(t, err)
+	o.groups["g1"] = sourceGroup{"team-jira", []string{"ana"}}
+	o.read()
+	written, _ = o.verify()
+	require.Equal(t, map[string]access.ChangeState{"add ana@acme.example to group:team-jira": access.Done}, written)
+}
+
 func TestAConflictIsDecidedOnce(t *testing.T) {
 	t.Parallel()
 	start := func(t *testing.T) *followed {

@@ -24,6 +24,8 @@ const (
 	noteUnproven = "unproven" // the ledger's chain does not confirm that a grant was granted
 	noteRestored = "restored" // somebody removed by hand what a grant gives, and it is given back
 
+	notePair = "pair" // somebody is in both groups of a pair that is not linked, or nobody knows
+
 	noteNotLinked = "not-linked" // somebody's address is an identity's, and they are not linked by it
 )
 

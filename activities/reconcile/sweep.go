@@ -169,7 +169,7 @@ func (d *pageDecision) countPerson(p access.Person, known plan.State, decision p
 		d.page.Notes.Add(noteUnproven, id)
 	}
 	d.page.Unseen = append(d.page.Unseen, decision.Unseen...)
-	d.differences(p, decision)
+	d.comparePairs(p, decision)
 	note(d.page.Notes, d.bound, p, known, decision)
 }
 

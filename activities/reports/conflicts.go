@@ -26,13 +26,13 @@ func (a *Activities) conflicts(ctx context.Context, in messages.ReportInput, ans
 	}
 	open := 0
 	for _, c := range named {
-		if c.Entry != "" && c.Decision == "" {
+		if c.Open() {
 			open++
 		}
 		if len(answer.Conflicts) < in.Limit {
 			answer.Conflicts = append(answer.Conflicts, messages.GroupConflict{Group: c.GroupName, GroupID: c.GroupID,
-				Source: c.SourceName, Key: c.Key, Entry: c.Entry, Missing: c.Missing, Extra: c.Extra, Opens: c.Opens,
-				Follows: c.Linked, Fit: c.Fit, Conflict: c.Hash, Decision: c.Decision, By: c.By, Note: c.Note,
+				Source: c.SourceName, Key: c.Key, Entry: c.Entry, As: c.Kind, Missing: c.Missing, Extra: c.Extra,
+				Opens: c.Opens, Follows: c.Linked, Fit: c.Fit, Conflict: c.Hash, Decision: c.Decision, By: c.By, Note: c.Note,
 				Decided: c.Decided, Since: c.At})
 		}
 	}
@@ -69,6 +69,7 @@ func (a *Activities) conflicted(ctx context.Context, in messages.ReportInput, c 
 	for i, p := range people {
 		ids[i] = p.Person
 	}
+	answer.Conflicted = []messages.ConflictPerson{}
 	emails, err := a.env.Ledger.KnownEmails(ctx, in.Org, ids)
 	for _, p := range people {
 		answer.Conflicted = append(answer.Conflicted,

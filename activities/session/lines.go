@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/castellan-io/castellan/access"
@@ -105,4 +106,28 @@ func (s *Session) EndLines(ctx context.Context, run, why string) error {
 			return nil
 		}
 	}
+}
+
+// EndRunOnce ends a run that was done, or stopped, unless it has ended or was never begun.
+func (s *Session) EndRunOnce(ctx context.Context, id string, done bool) error {
+	run, err := s.Ledger.Run(ctx, s.Org, id)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && !run.Ended.IsZero() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	run.State, run.Ended = messages.RunDone, s.Now()
+	if !done {
+		run.State = messages.RunStopped
+	}
+	return s.Ledger.EndRun(ctx, run)
+}
+
+// StateCounts lists counts by their states.
+func StateCounts(found map[string]int) (counts []messages.StateCount) {
+	for _, state := range SortedKeys(found) {
+		counts = append(counts, messages.StateCount{State: state, Count: found[state]})
+	}
+	return counts
 }

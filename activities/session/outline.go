@@ -149,10 +149,11 @@ func (s *Session) groupLinks(ctx context.Context) ([]policy.GroupLink, error) {
 	return links, err
 }
 
-// GoneSourceGroups returns the groups of sources that groups at Atlassian follow and that their source no longer shows.
-func GoneSourceGroups(b *policy.Bound, last policy.Last) (gone []ledger.Ref) {
+// UnfollowedGroups returns the groups of sources that were linked and that nothing follows any more, since their source
+// no longer shows them, or the policy does not want it.
+func UnfollowedGroups(b *policy.Bound, last policy.Last) (gone []ledger.Ref) {
 	for _, l := range last.Groups {
-		if !b.Shown(l.Source) {
+		if !slices.ContainsFunc(b.Pairs(), func(p policy.GroupPair) bool { return p.Linked && p.Source == l.Source }) {
 			source, key := access.SourceGroupRef(l.Source)
 			gone = append(gone, ledger.Ref{Source: source, Key: key})
 		}

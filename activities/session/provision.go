@@ -263,9 +263,7 @@ func (a *Env) ProvisionStates(ctx context.Context, org, hash, name string) (stat
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, state := range SortedKeys(counts) {
-		states = append(states, messages.StateCount{State: state, Count: counts[state]})
-	}
+	states = StateCounts(counts)
 	p, err := a.WrittenPolicy(ctx, org, hash)
 	if err != nil {
 		return nil, 0, err

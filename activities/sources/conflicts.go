@@ -39,6 +39,9 @@ func (a *Activities) DecideConflict(ctx context.Context, in DecideConflictInput)
 	case in.Accept && all[i].Entry == "":
 		return "", session.NotFoundf("the policy does not want group %s to follow %s: the two only have the same name; add an entry to groups first",
 			all[i].GroupName, all[i].SourceName)
+	case in.Accept && all[i].Synced():
+		return "", session.NotFoundf("group %s is Atlassian's own, and the synced group of that name is accepted in admin.atlassian.com, where the source's members replace those of it: approve the provision's hold group-conflict first; or write as: local in the entry %s to have it follow",
+			all[i].GroupName, all[i].Entry)
 	case in.Accept && !all[i].Fit:
 		return "", session.NotFoundf("group %s cannot follow %s, whatever is decided: the finding group-unfit says why",
 			all[i].GroupName, all[i].SourceName)
@@ -56,7 +59,7 @@ func (a *Activities) DecideConflict(ctx context.Context, in DecideConflictInput)
 			return "", err
 		}
 	}
-	gone := session.GoneSourceGroups(s.Bound(outline), outline.Last)
+	gone := session.UnfollowedGroups(s.Bound(outline), outline.Last)
 	c, err := s.Ledger.AcceptConflict(ctx, in.Org, in.Conflict, gone, in.By, in.Note, s.Now())
 	return c.GroupName, conflictError(err)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/activities/sources"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
@@ -111,4 +112,32 @@ func TestWatchSourceAwaitsPosts(t *testing.T) {
 		sources.WatchInput{Org: activitytest.Org, Policy: f.Policy, Source: "hr", After: f.told})
 	require.Equal(t, []string{"hr:p00"}, result.Identities)
 	require.Len(t, result.People, 1)
+}
+
+// TestAFeedDoesNotProveWhoIsInAGroup: who was never said to be in a group of a feed may be in it, so a group at
+// Atlassian with such members follows only once a person says that the two are the same.
+func TestAFeedDoesNotProveWhoIsInAGroup(t *testing.T) {
+	t.Parallel()
+	f := startFed(t)
+	f.Policy = activitytest.Must[reconcile.AdmitResult](f.SimulatedOrg, f.Acts.Reconcile.Admit, f.AdmitIn(fmt.Sprintf(`
+version: 1
+organization: {name: acme, id: %s, key: "env:KEY"}
+sources: [{name: hr, kind: feed, secret: "env:FEED", valid: 90d, quiet: 1d}]
+groups: [{name: teams, from: ["hr:builders", "hr:lent"]}]
+guard: {adopt: auto}
+`, f.Sim.Info().OrgID))).Policy
+	for _, group := range []string{"builders", "lent"} {
+		f.ByHand(http.MethodPost, group, "p00")
+	}
+	f.ByHand(http.MethodPost, "builders", "p09")
+	f.post("p00", true, "builders", "lent")
+	f.read()
+	f.VerifyEverybody()
+	links, err := f.Options().Ledger.GroupLinks(t.Context(), activitytest.Org)
+	require.NoError(t, err)
+	require.Len(t, links, 1, "the one in which nobody else is")
+	require.Equal(t, "hr:lent", links[0].Name)
+	open := f.Ask(messages.ReportInput{Org: activitytest.Org, Kind: messages.ReportConflicts}).Conflicts
+	require.Len(t, open, 1)
+	require.Equal(t, []any{"builders", 0, 0}, []any{open[0].Group, open[0].Missing, open[0].Extra})
 }
