@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/messages"
+	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
 const (
@@ -98,5 +101,102 @@ func (d *demo) send(ctx context.Context, workflow, name, input string) error {
 		return err
 	}
 	d.out.output(out, mostLines)
+	return nil
+}
+
+// restore has the identity provider delete a group, and makes it again from its record.
+func (d *demo) restore(ctx context.Context) error {
+	before, lost, err := d.deleteGroup(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.send(ctx, messages.OrgSyncID(org), messages.SyncNow, fmt.Sprintf(`{"by":"%s"}`, ops)); err != nil {
+		return err
+	}
+	if err := d.out.step("until its loss is reported", func() (string, error) {
+		return "", stack.Eventually(ctx, patience, func() error { return d.reported(ctx, lost) })
+	}); err != nil {
+		return err
+	}
+	if err := d.ops(ctx, "groups", org, "--lost"); err != nil {
+		return err
+	}
+	d.out.command("starter", "restore", org, lost, "--by", ops)
+	out, err := d.Starter(ctx, "--json", "restore", org, lost, "--by", ops)
+	if err != nil {
+		return err
+	}
+	var preview messages.RestoreState
+	if err := json.Unmarshal([]byte(out), &preview); err != nil {
+		return err
+	}
+	if preview.Hold == nil {
+		return fmt.Errorf("the restore of %s waits for no approval: %s", lost, out)
+	}
+	d.out.say("  its preview: %d members, and nothing is written yet", preview.Lost.Members)
+	if err := d.send(ctx, preview.Workflow, messages.ApprovePlan,
+		fmt.Sprintf(`{"plan":"%s","by":"%s","note":"deleted by mistake"}`, preview.Hold.Plan, ops)); err != nil {
+		return err
+	}
+	if err := d.out.step("until the group is there again, with everybody in it", func() (string, error) {
+		return "", stack.Eventually(ctx, patience, func() error { return d.restored(ctx, lost, before) })
+	}); err != nil {
+		return err
+	}
+	d.out.say("  Checked in Atlassian: the same %d people are in it.", len(before))
+	return nil
+}
+
+// reported returns an error unless the loss of a group is among the findings. A verification that still saw the group,
+// which Atlassian shows a while after its deletion, is followed by another.
+func (d *demo) reported(ctx context.Context, lost string) error {
+	s, err := d.until(ctx, stack.Idle)
+	if err != nil || finds(s, "group-lost "+lost) {
+		return err
+	}
+	if _, err := d.CLI(ctx, "workflow", "update", "execute", "--workflow-id", messages.OrgSyncID(org), "--name",
+		messages.SyncNow, "--input", fmt.Sprintf(`{"by":"%s"}`, ops)); err != nil {
+		return err
+	}
+	return fmt.Errorf("group-lost %s is not among the findings", lost)
+}
+
+// deleteGroup has the identity provider delete a group that the policy does not use. It returns who was in it.
+func (d *demo) deleteGroup(ctx context.Context) (members []string, name string, err error) {
+	state, err := d.Simulator.State(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	i := slices.IndexFunc(state.Groups, func(g cloud.StateGroup) bool {
+		return strings.HasPrefix(g.Name, "mkt-") && len(stack.Members(state, g.Name)) >= 5
+	})
+	if i < 0 {
+		return nil, "", errors.New("marketing has no group of five people")
+	}
+	name = state.Groups[i].Name
+	members = stack.Members(state, name)
+	d.out.act(fmt.Sprintf("The identity provider deletes the group %s, and with it Atlassian's. Castellan has a record of it.",
+		name))
+	idp, err := d.Simulator.SCIM()
+	if err != nil {
+		return nil, "", err
+	}
+	group, err := sourceGroup(ctx, idp, name)
+	if err != nil {
+		return nil, "", err
+	}
+	return members, name, idp.DeleteGroup(ctx, group.ID)
+}
+
+// restored returns an error unless a group has exactly these members.
+func (d *demo) restored(ctx context.Context, name string, members []string) error {
+	now, err := d.Simulator.MembersOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	slices.Sort(now)
+	if want := slices.Sorted(slices.Values(members)); !slices.Equal(now, want) {
+		return fmt.Errorf("%s has %d members, and had %d", name, len(now), len(want))
+	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (d *demo) story(ctx context.Context) error {
 	d.out.say("\nWhat follows you can type yourself in another terminal, in this folder, after:\n\n  %s", d.shell)
 	acts := []func(context.Context) error{d.takeOver, d.join, d.leave, d.emptyOut, d.lend, d.review}
 	if d.corp != nil {
-		acts = append(acts, d.follow, d.reject)
+		acts = append(acts, d.follow, d.reject, d.restore)
 	}
 	for _, act := range append(acts, d.verifyLedger) {
 		if err := act(ctx); err != nil {

@@ -32,8 +32,8 @@ func (a *Activities) conflicts(ctx context.Context, in messages.ReportInput, ans
 		if len(answer.Conflicts) < in.Limit {
 			answer.Conflicts = append(answer.Conflicts, messages.GroupConflict{Group: c.GroupName, GroupID: c.GroupID,
 				Source: c.SourceName, Key: c.Key, Entry: c.Entry, As: c.Kind, Missing: c.Missing, Extra: c.Extra,
-				Opens: c.Opens, Follows: c.Linked, Fit: c.Fit, Conflict: c.Hash, Decision: c.Decision, By: c.By, Note: c.Note,
-				Decided: c.Decided, Since: c.At})
+				Opens: c.Opens, Follows: c.Linked, Fit: c.Fit, Conflict: c.Hash, Decision: c.Decision, By: c.By,
+				Note: c.Note, Decided: c.Decided, Since: c.At})
 		}
 	}
 	answer.Message = fmt.Sprintf("%d groups of identity sources differ from the groups at Atlassian; %d wait for a decision",
