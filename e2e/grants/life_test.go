@@ -72,7 +72,7 @@ func TestGrantReportsWhatIsGivenByHandAfterIt(t *testing.T) {
 	suite.Long(t)
 	t.Parallel()
 	o := start(t, openGrants)
-	answer, err := o.ask("dan", "group:vault", 15*time.Second)
+	answer, err := o.ask("dan", "group:vault", suite.Lasting(15*time.Second))
 	require.NoError(t, err)
 	o.over(answer.Workflow)
 	require.False(t, o.holds("dan", "group:vault"))
@@ -88,12 +88,12 @@ func TestGrantsWhilePaused(t *testing.T) {
 	suite.Long(t)
 	t.Parallel()
 	o := start(t, openGrants)
-	running, err := o.ask("dan", "group:vault", 20*time.Second)
+	running, err := o.ask("dan", "group:vault", suite.Lasting(20*time.Second))
 	require.NoError(t, err)
 	o.until(running.Workflow, is(messages.GrantActive))
 	var answer messages.Answer
 	require.NoError(t, o.Update(t.Context(), org, messages.Pause, messages.PauseInput{By: "test"}, &answer))
-	begun, err := o.ask("eve", "group:vault", 15*time.Second)
+	begun, err := o.ask("eve", "group:vault", suite.Lasting(15*time.Second))
 	require.NoError(t, err)
 	o.over(begun.Workflow)
 	o.over(running.Workflow)
@@ -112,7 +112,7 @@ func TestGrantThatIsLostIsTakenBack(t *testing.T) {
 	suite.Long(t)
 	t.Parallel()
 	o := start(t, openGrants)
-	answer, err := o.ask("dan", "group:site-admins", 20*time.Second)
+	answer, err := o.ask("dan", "group:site-admins", suite.Lasting(20*time.Second))
 	require.NoError(t, err)
 	o.until(answer.Workflow, is(messages.GrantActive))
 	require.NoError(t, o.Temporal.Client.TerminateWorkflow(t.Context(), answer.Workflow, "", "test"))
@@ -134,7 +134,7 @@ grants:
 protected:
   - {target: "group:vault", minimum: 1}
 `)
-	answer, err := o.ask("dan", "group:vault", 20*time.Second) // a busy machine gives it within that
+	answer, err := o.ask("dan", "group:vault", suite.Lasting(20*time.Second))
 	require.NoError(t, err)
 	state := o.until(answer.Workflow, is(messages.GrantBlocked))
 	require.Contains(t, state.Blocked.Why, "0 active holders would remain")
@@ -163,7 +163,7 @@ func TestGrantOfAGroupOfAnyName(t *testing.T) {
 	o := startWith(t, people, "grants:\n  - {name: any, targets: ["+targets+"], duration: {max: 1h}}\n")
 	var workflows []string
 	for _, name := range names {
-		answer, err := o.ask("dan", access.GroupEntitlement(name), 40*time.Second)
+		answer, err := o.ask("dan", access.GroupEntitlement(name), suite.Lasting(40*time.Second))
 		require.NoError(t, err, "%q", name)
 		workflows = append(workflows, answer.Workflow)
 	}

@@ -1,12 +1,12 @@
 package identities_test
 
 import (
+	"encoding/json"
 	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
@@ -80,5 +80,5 @@ func (o *testOrg) ask(answer any, command ...string) {
 	o.t.Helper()
 	out, err := o.Starter(o.t.Context(), append([]string{"--json"}, command...)...)
 	require.NoError(o.t, err)
-	require.NoError(o.t, stack.Answer(out, answer))
+	require.NoError(o.t, json.Unmarshal([]byte(out), answer))
 }

@@ -85,6 +85,7 @@ func TestSyncedGroupsFollow(t *testing.T) {
 	out, err := o.Starter(t.Context(), "explain", org, o.Staff["e-p01"].Email)
 	require.NoError(t, err)
 	require.Contains(t, out, "member; of hr:team-eng, by synced")
+	o.until(stack.Idle)
 	out, err = o.Starter(t.Context(), "status", org)
 	require.NoError(t, err)
 	require.Contains(t, out, "groups: 2, with 4 memberships")

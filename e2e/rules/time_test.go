@@ -15,6 +15,7 @@ import (
 
 	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -125,7 +126,7 @@ func TestRulesActWhenTheirTimeHasCome(t *testing.T) {
 
 	t.Log("during.from: it comes into force by the clock alone")
 	o.until(stack.Idle)
-	from := time.Now().Add(7 * time.Second).UTC().Truncate(time.Second)
+	from := time.Now().Add(suite.Lasting(7 * time.Second)).UTC().Truncate(time.Second)
 	opens := fmt.Sprintf(`{name: opens, mode: enforce, when: department == "Finance", give: ["group:vault"], during: {from: "%s"}}`, from.Format(time.RFC3339))
 	o.apply(consenting + rulesOf(append(waiting, opens)...))
 	o.eventually(func() error {

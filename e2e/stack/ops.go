@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,33 +90,32 @@ func (s *Stack) Stop() {
 	}
 }
 
-// Starter runs the ops command and returns what it printed.
+// Starter runs the ops command and returns what it printed on standard output, and with an error all that it printed.
 func (s *Stack) Starter(ctx context.Context, args ...string) (string, error) {
 	return s.command(ctx, filepath.Join(s.Bin, "starter"), args...)
 }
 
-// CLI runs the plain Temporal CLI and returns what it printed.
-func (s *Stack) CLI(ctx context.Context, args ...string) (string, error) {
-	return s.command(ctx, s.Temporal.CLI, args...)
+// CLI runs the plain Temporal CLI and returns what it printed, as Starter does. It runs it again while the server has
+// no time for the workflow, as people do.
+func (s *Stack) CLI(ctx context.Context, args ...string) (out string, err error) {
+	for deadline := time.Now().Add(time.Minute); ; {
+		out, err = s.command(ctx, s.Temporal.CLI, args...)
+		if err == nil || !strings.Contains(out, "Workflow is busy") || time.Now().After(deadline) {
+			return out, err
+		}
+	}
 }
 
 func (s *Stack) command(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(cmd.Environ(), s.Temporal.Env()...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("%s %v: %w\n%s", filepath.Base(program), args, err, out)
+	var out, notes bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &notes
+	if err := cmd.Run(); err != nil {
+		_, _ = notes.WriteTo(&out)
+		return out.String(), fmt.Errorf("%s %v: %w\n%s", filepath.Base(program), args, err, &out)
 	}
-	return string(out), err
-}
-
-// Answer reads the object that a command printed; what it says while it waits comes before.
-func Answer(out string, answer any) error {
-	_, object, _ := strings.Cut(out, "{")
-	if err := json.Unmarshal([]byte("{"+object), answer); err != nil {
-		return fmt.Errorf("%w in\n%s", err, out)
-	}
-	return nil
+	return out.String(), nil
 }
 
 // Apply starts the organization with a policy (YAML), or takes the policy into force.

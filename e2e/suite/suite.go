@@ -86,6 +86,15 @@ func Long(t *testing.T) {
 	}
 }
 
+// Lasting returns how long something lasts that a test has to see while it does: so briefly under -short, and four times
+// as long in make check, which has the machine do several things at once.
+func Lasting(brief time.Duration) time.Duration {
+	if testing.Short() {
+		return brief
+	}
+	return 4 * brief
+}
+
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
 // Namespace returns the server with a namespace of the test's own.

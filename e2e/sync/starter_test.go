@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/castellan-io/castellan/e2e/stack"
 	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
@@ -29,7 +29,7 @@ func (o *testOrg) starter(args ...string) string {
 func answered[T any](o *testOrg, args ...string) (answer T) {
 	o.t.Helper()
 	out := o.starter(append(args, "--json")...)
-	require.NoError(o.t, stack.Answer(out, &answer))
+	require.NoError(o.t, json.Unmarshal([]byte(out), &answer))
 	return answer
 }
 
