@@ -143,6 +143,14 @@ func TestAMissingGroupIsMadeAndFilled(t *testing.T) {
 		"remove carol@acme.example from group:team-web": access.Done}, written)
 	require.Contains(t, strings.Join(verdict.Findings, "\n"), "group-renamed hr:team-internet")
 	require.Nil(t, verdict.Hold)
+
+	// A search that leaves the group out has no other made in its place.
+	o.Inject(cloud.Fault{Operations: []string{"groups.search"}, Kind: cloud.FaultEmptyPage, Count: 1})
+	written, verdict = o.verify()
+	require.Empty(t, written)
+	require.Contains(t, strings.Join(verdict.Findings, "\n"), "group-renamed hr:team-internet")
+	require.False(t, slices.ContainsFunc(o.Sim.State().Groups,
+		func(g cloud.StateGroup) bool { return g.Name == "team-internet" }))
 }
 
 func TestAGroupThatIsGoneFromTheSourceIsHeldByName(t *testing.T) {

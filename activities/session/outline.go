@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/sync/errgroup"
 
@@ -182,6 +183,9 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 		o.Groups = append(o.Groups, groupOf(g))
 		opensNothing[g.ID] = g.Resources == 0 // it is -1 if the response does not tell
 	})
+	if err == nil {
+		err = s.lookForLinked(ctx, &o, last.Groups)
+	}
 	if err != nil {
 		return o, err
 	}
@@ -205,6 +209,33 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 	}
 	o.Roles, err = s.GroupRoles(ctx, candidates)
 	return o, err
+}
+
+// lookForLinked adds to an outline the groups that follow those of sources and that the search left out: another is made
+// in place of one only if there is none.
+//
+// Calls: one for each group that the search does not show.
+func (s *Session) lookForLinked(ctx context.Context, o *access.Outline, links []policy.GroupLink) error {
+	shown := map[string]bool{}
+	for _, g := range o.Groups {
+		shown[g.ID] = true
+	}
+	for _, l := range links {
+		if shown[l.Group] {
+			continue
+		}
+		shown[l.Group] = true
+		g, err := s.API.Group(ctx, s.Directory, l.Group)
+		activity.RecordHeartbeat(ctx)
+		switch {
+		case errors.Is(err, organization.ErrNotFound):
+		case err != nil:
+			return WrapAPIError("look for the group that follows "+l.Name+", which the search does not show", err)
+		default:
+			o.Groups = append(o.Groups, groupOf(g))
+		}
+	}
+	return nil
 }
 
 // ReadGroups returns all results of a group search.

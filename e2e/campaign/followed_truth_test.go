@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -143,17 +144,17 @@ func (w *followedOrg) appear(name string) {
 		w.doubled = append(w.doubled, w.failure("group %s follows no team", name))
 		return
 	}
-	taken := 0
+	var taken []string
 	for _, key := range alone {
 		for _, other := range w.followers {
 			if other != f && other.sure[key] {
-				taken++
+				taken = append(taken, fmt.Sprintf("%s %v has %s (may follow %v)", key, w.teams[key].names, other.name, other.teams))
 				break
 			}
 		}
 	}
-	if taken == len(alone) {
-		w.doubled = append(w.doubled, w.failure("group %s: its teams %v have groups already", name, alone))
+	if len(taken) == len(alone) {
+		w.doubled = append(w.doubled, w.failure("group %s came at %s: %v", name, stamp(time.Now()), taken))
 	}
 	if len(alone) == 1 {
 		f.sure[alone[0]] = true
