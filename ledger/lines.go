@@ -136,7 +136,8 @@ func (l *Ledger) Verified(ctx context.Context, org, run string, changes []access
 }
 
 // Supersede ends the planned lines that other runs still have for these people, because this run decided them again.
-// Held lines are left to their hold, begun ones to their attempt, and those of runs of the scopes but to their runs.
+// Held lines are left to their hold, those that somebody approved to Approved, begun ones to their attempt, and those of
+// runs of the scopes but to their runs.
 func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, at time.Time, but ...string) error {
 	return l.write(ctx, org, "supersede older plan lines by run "+run, func(w *write) error {
 		for _, some := range chunks(people) {
@@ -149,12 +150,31 @@ func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string
 	})
 }
 
+// Approved returns the planned lines that other runs, but those of the scopes, still have for these people and that
+// somebody approved.
+func (l *Ledger) Approved(ctx context.Context, org, run string, people []string, but ...string) (all []RunChange,
+	err error) {
+	kept, scopes := in("r.scope", but)
+	for _, some := range chunks(people) {
+		where, args := among("org", "person", some, org)
+		lines, err := collect(ctx, l.reads, scanRunChange, `SELECT run, `+changeColumns+` FROM lines
+			WHERE state = 'planned' AND held_by <> '' AND run <> ? AND NOT EXISTS (
+				SELECT 1 FROM runs r WHERE r.org = lines.org AND r.id = lines.run AND `+kept+`) AND `+where,
+			slices.Concat([]any{run}, scopes, args)...)
+		if err != nil {
+			return nil, reading(err, "the plan lines that were approved", org)
+		}
+		all = append(all, lines...)
+	}
+	return all, nil
+}
+
 // supersedeQuery has the state in the form of the index lines_planned.
 func supersedeQuery(org, run string, people []string, at time.Time, but []string) (string, []any) {
 	where, args := among("org", "person", people, org)
 	kept, scopes := in("r.scope", but)
 	return `UPDATE lines SET state = 'superseded', answer = 'decided anew by a later run', at = ?
-		WHERE state = 'planned' AND run <> ? AND NOT EXISTS (
+		WHERE state = 'planned' AND held_by = '' AND run <> ? AND NOT EXISTS (
 			SELECT 1 FROM runs r WHERE r.org = lines.org AND r.id = lines.run AND ` + kept + `) AND ` + where,
 		slices.Concat([]any{instant(orNow(at)), run}, scopes, args)
 }
@@ -212,20 +232,22 @@ func rank(action access.Action) int {
 
 const changeColumns = `person, target, action, group_id, email, state, reasons, sources, loses, held_by, edits, answer, verified, settling, at`
 
-// UnverifiedChange is a change of a run.
-type UnverifiedChange struct {
+// RunChange is a change of a run.
+type RunChange struct {
 	Run string
 	access.Change
+}
+
+func scanRunChange(row scanner) (c RunChange, err error) {
+	c.Change, err = scanChange(after{row, &c.Run})
+	return c, err
 }
 
 // Unverified returns changes of a target that were made at t or later and that no read has shown since, the latest
 // first, at most limit.
 func (l *Ledger) Unverified(ctx context.Context, org string, target access.Entitlement, t time.Time, limit int) (
-	[]UnverifiedChange, error) {
-	changes, err := collect(ctx, l.reads, func(row scanner) (c UnverifiedChange, err error) {
-		c.Change, err = scanChange(after{row, &c.Run})
-		return c, err
-	}, `SELECT run, `+changeColumns+` FROM lines WHERE org = ? AND target = ? AND at >= ? AND state = 'done' AND verified = 0
+	[]RunChange, error) {
+	changes, err := collect(ctx, l.reads, scanRunChange, `SELECT run, `+changeColumns+` FROM lines WHERE org = ? AND target = ? AND at >= ? AND state = 'done' AND verified = 0
 		ORDER BY at DESC, run DESC, person LIMIT ?`, org, string(target), instant(t), limit)
 	return changes, reading(err, "the unverified changes of "+string(target), org)
 }

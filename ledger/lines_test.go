@@ -151,7 +151,9 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 		planned, held, begun, other := change(ana, access.Add, "planned"), change(ana, access.Add, "held"),
 			change(ana, access.Add, "begun"), change(bo, access.Add, "planned")
 		held.State = access.Held
-		plan(t, l, "r1", planned, held, begun, other)
+		approved := change(ana, access.Add, "approved")
+		approved.HeldBy = []string{"window"}
+		plan(t, l, "r1", planned, held, begun, approved, other)
 		_, err := l.BeginChange(t.Context(), org, "r1", ana.ID, begun.Target, noon)
 		require.NoError(t, err)
 		plan(t, l, "r2", planned)
@@ -174,10 +176,18 @@ func TestALaterDecisionSupersedesPlannedLines(t *testing.T) {
 		}
 		require.Equal(t, map[string]access.ChangeState{
 			"r1 " + ana.ID + " planned": access.Superseded, "r1 " + ana.ID + " held": access.Held,
-			"r1 " + ana.ID + " begun":  access.Sent,
+			"r1 " + ana.ID + " begun": access.Sent, "r1 " + ana.ID + " approved": access.Planned,
 			"r1 " + bo.ID + " planned": access.Planned, "r2 " + ana.ID + " planned": access.Planned,
 			"lent " + ana.ID + " planned": access.Planned, "records " + ana.ID + " planned": access.Planned,
 		}, states)
+
+		left, err := l.Approved(t.Context(), org, "r2", []string{ana.ID, bo.ID}, "grants")
+		require.NoError(t, err)
+		require.Len(t, left, 1)
+		require.Equal(t, []any{"r1", "approved"}, []any{left[0].Run, left[0].Target.Group()})
+		left, err = l.Approved(t.Context(), org, "r1", []string{ana.ID})
+		require.NoError(t, err)
+		require.Empty(t, left, "the run's own are not another run's")
 	})
 }
 

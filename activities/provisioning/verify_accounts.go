@@ -77,7 +77,7 @@ func (j *judgement) stillUnverified(ctx context.Context) (findings []access.Find
 }
 
 // activeRecords reports whether the records of the changes' people are active now, by account.
-func (j *judgement) activeRecords(ctx context.Context, changes []ledger.UnverifiedChange) (map[string]bool, error) {
+func (j *judgement) activeRecords(ctx context.Context, changes []ledger.RunChange) (map[string]bool, error) {
 	var accounts []string
 	for _, c := range changes {
 		accounts = append(accounts, c.Person)

@@ -33,6 +33,9 @@ type ExamineInput struct {
 	Full  string    `json:"full,omitempty"` // the last full verification, whose findings are repeated where only it can tell
 }
 
+// decidedWhenWritten are the scopes of runs whose lines are decided again when they are written, whatever other runs say.
+var decidedWhenWritten = []string{messages.ScopeGrants, messages.ScopeProvision, messages.ScopeRestore}
+
 // Examine decides the people of a partial scope and judges the plan, all in one activity, so that an event without
 // consequences costs no workflow of its own. Older runs' unwritten lines of these people are superseded. A repeat
 // replaces.
@@ -66,9 +69,7 @@ func (a *Activities) Examine(ctx context.Context, in ExamineInput) (JudgeResult,
 	}
 	ids = append(ids, more...)
 	if !in.Preview {
-		// Lines of grants and of records are decided again when they are written.
-		if err := s.Ledger.Supersede(ctx, in.Org, in.Run, ids, s.Now(), messages.ScopeGrants,
-			messages.ScopeProvision, messages.ScopeRestore); err != nil {
+		if err := s.Ledger.Supersede(ctx, in.Org, in.Run, ids, s.Now(), decidedWhenWritten...); err != nil {
 			return JudgeResult{}, err
 		}
 	}

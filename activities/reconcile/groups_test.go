@@ -184,6 +184,42 @@ func TestAGroupThatIsGoneFromTheSourceIsHeldByName(t *testing.T) {
 	require.Equal(t, "bo", o.Members("team-web"))
 }
 
+// TestWhatWasApprovedIsNotHeldAgain: a look at a few people that comes between an approval and its writes leaves these
+// to the approved run, unless it finds that they are no longer called for.
+func TestWhatWasApprovedIsNotHeldAgain(t *testing.T) {
+	t.Parallel()
+	o := newFollowed(t, `- {name: teams, from: ["hr:team-*"], create: true}`)
+	o.groups["g1"] = sourceGroup{"team-web", []string{"ana", "bo"}}
+	o.groups["g2"] = sourceGroup{"team-ops", []string{"carol"}}
+	o.read()
+	o.verify()
+	gone := o.groups["g1"]
+	delete(o.groups, "g1")
+	o.read()
+	run, verdict := o.SweepAndJudge()
+	o.Finish(run, messages.ScopeFull)
+	o.DecideHold(ledger.Approve, verdict.Hold)
+	again := o.LookTwice("ana@acme.example")
+	require.Nil(t, again.Hold, "nobody is asked twice")
+	require.Equal(t, map[string]access.ChangeState{"remove ana@acme.example from group:team-web": access.Done,
+		"remove bo@acme.example from group:team-web": access.Done}, activitytest.States(o.WriteSome(run, true)))
+
+	o.groups["g1"] = gone
+	o.read()
+	o.verify()
+	require.Equal(t, "ana bo", o.Members("team-web"))
+	delete(o.groups, "g1")
+	o.read()
+	run, verdict = o.SweepAndJudge()
+	o.Finish(run, messages.ScopeFull)
+	o.DecideHold(ledger.Approve, verdict.Hold)
+	o.groups["g1"] = gone
+	o.read()
+	require.Nil(t, o.LookTwice("ana@acme.example", "bo@acme.example").Hold)
+	require.Empty(t, o.WriteSome(run, true))
+	require.Equal(t, "ana bo", o.Members("team-web"))
+}
+
 // TestWhomAPersonKeptIsAConflictOfTheNextGroup: the rejection keeps the people of a group that is gone, and does not
 // speak for another group that is made later.
 func TestWhomAPersonKeptIsAConflictOfTheNextGroup(t *testing.T) {

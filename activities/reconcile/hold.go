@@ -142,6 +142,36 @@ func (s *task) stayHeld(ctx context.Context, run string) error {
 	return s.Ledger.UpdateLines(ctx, s.Org, run, waiting)
 }
 
+// stayApproved leaves to an earlier run what somebody approved there and it has not written yet, where the guard holds
+// the same again in the plan of a few people: nobody is asked twice, and the earlier run reads everybody anew before it
+// writes. What else was approved of these people is decided anew by this run.
+func (s *task) stayApproved(ctx context.Context, run string, people []string) error {
+	approved, err := s.Ledger.Approved(ctx, s.Org, run, people, decidedWhenWritten...)
+	if err != nil || len(approved) == 0 {
+		return err
+	}
+	over := map[string][]access.Change{}
+	for _, line := range approved {
+		again, err := s.Ledger.Line(ctx, s.Org, run, line.Person, line.Target)
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return err
+		}
+		if err == nil && again.State == access.Held && again.Action == line.Action && again.GroupID == line.GroupID {
+			again.State, again.Answer = access.Superseded, "approved already: run "+line.Run+" writes it"
+			over[run] = append(over[run], again)
+			continue
+		}
+		line.State, line.Answer = access.Superseded, "decided anew by a later run"
+		over[line.Run] = append(over[line.Run], line.Change)
+	}
+	for _, of := range session.SortedKeys(over) {
+		if err := s.Ledger.UpdateLines(ctx, s.Org, of, over[of]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // emptyFirstPlan handles a first plan without a line: there is nothing to approve, unless groups are to be created,
 // whose members show only once they exist.
 func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.RunInput) (adopted bool,

@@ -239,6 +239,9 @@ func (j *judgement) stop(ctx context.Context) (err error) {
 		if err := j.stayHeld(ctx, j.in.Run); err != nil {
 			return err
 		}
+		if err := j.stayApproved(ctx, j.in.Run, j.some.people); err != nil {
+			return err
+		}
 	}
 	j.result.Hold, err = j.settleHold(ctx, j.in, verdicts, j.full, j.people())
 	return err

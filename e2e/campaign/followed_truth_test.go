@@ -148,7 +148,8 @@ func (w *followedOrg) appear(name string) {
 	for _, key := range alone {
 		for _, other := range w.followers {
 			if other != f && other.sure[key] {
-				taken = append(taken, fmt.Sprintf("%s %v has %s (may follow %v)", key, w.teams[key].names, other.name, other.teams))
+				taken = append(taken, fmt.Sprintf("%s %v has %s (may follow %v)", key, w.teams[key].names, other.name,
+					other.teams))
 				break
 			}
 		}
