@@ -136,8 +136,8 @@ func (l *Ledger) Verified(ctx context.Context, org, run string, changes []access
 }
 
 // Supersede ends the planned lines that other runs still have for these people, because this run decided them again.
-// Held lines are left to their hold, those that somebody approved to Approved, begun ones to their attempt, and those of
-// runs of the scopes but to their runs.
+// Held lines are left to their hold, those that somebody approved to Approved, begun ones to their attempt, and those
+// of runs of the scopes but to their runs.
 func (l *Ledger) Supersede(ctx context.Context, org, run string, people []string, at time.Time, but ...string) error {
 	return l.write(ctx, org, "supersede older plan lines by run "+run, func(w *write) error {
 		for _, some := range chunks(people) {

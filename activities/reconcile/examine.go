@@ -33,7 +33,7 @@ type ExamineInput struct {
 	Full  string    `json:"full,omitempty"` // the last full verification, whose findings are repeated where only it can tell
 }
 
-// decidedWhenWritten are the scopes of runs whose lines are decided again when they are written, whatever other runs say.
+// decidedWhenWritten are the scopes of runs whose lines are decided again when they are written, whatever others say.
 var decidedWhenWritten = []string{messages.ScopeGrants, messages.ScopeProvision, messages.ScopeRestore}
 
 // Examine decides the people of a partial scope and judges the plan, all in one activity, so that an event without

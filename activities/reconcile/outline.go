@@ -40,9 +40,8 @@ type OutlineResult struct {
 // that the policy wants created, unless it is a preview. A repeat reads again and replaces.
 //
 // Calls: one for a hundred people whom the policy names, groups/100, one or two for sites, one for domains if a rule
-// asks who is external, one per group that gives a role named by the policy, one per target group that opens an app, one
-// per group that follows one of a source and is not found;
-// and those of [groups.Keep].
+// asks who is external, one per group that gives a role named by the policy, one per target group that opens an app,
+// one per group that follows one of a source and is not found, and those of [groups.Keep].
 func (a *Activities) Outline(ctx context.Context, in OutlineInput) (OutlineResult, error) {
 	s, err := a.task(a.env.Open(ctx, in.Org, in.Policy))
 	if err != nil {

@@ -211,8 +211,8 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 	return o, err
 }
 
-// lookForLinked adds to an outline the groups that follow those of sources and that the search left out: another is made
-// in place of one only if there is none.
+// lookForLinked adds to an outline the groups that follow those of sources and that the search left out: another is
+// made in place of one only if there is none.
 //
 // Calls: one for each group that the search does not show.
 func (s *Session) lookForLinked(ctx context.Context, o *access.Outline, links []policy.GroupLink) error {

@@ -86,8 +86,8 @@ func Long(t *testing.T) {
 	}
 }
 
-// Lasting returns how long something lasts that a test has to see while it does: so briefly under -short, and four times
-// as long in make check, which has the machine do several things at once.
+// Lasting returns how long something lasts that a test has to see while it does: so briefly under -short, and four
+// times as long in make check, which has the machine do several things at once.
 func Lasting(brief time.Duration) time.Duration {
 	if testing.Short() {
 		return brief
