@@ -1,6 +1,6 @@
-// Package apply is the only one that writes to Atlassian: one change of a plan, one change of a grant, a group that a
-// mapping wants to be there. It is also where the evidence for a write stands: what is read again, asked elsewhere, and
-// held against floors, at the moment of writing.
+// Package apply is the only one that writes to Atlassian: one change of a plan or of a grant, a record or a group of a
+// SCIM directory, a group that is to be there, a lost group that is restored. It is also where the evidence for a write
+// stands: what is read again, asked elsewhere, and held against floors, at the moment of writing.
 package apply
 
 import (

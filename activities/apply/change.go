@@ -239,8 +239,8 @@ func (s *Session) overtaken(ctx context.Context, run string, c access.Change) (s
 	return plan.WhyMoot(b, s.Policy, c, states[c.Person].Grants, states[c.Person].Rulings, s.Now()), nil
 }
 
-// write is the one place that changes a person's access at Atlassian; groups are created in create.go. It returns the
-// account ID of somebody whom it invited.
+// write is the one place that changes a person's access at Atlassian; groups and records have files of their own. It
+// returns the account ID of somebody whom it invited.
 func (s *Session) write(ctx context.Context, run string, c access.Change) (id string, err error) {
 	adding := c.Action == access.Add
 	switch {
