@@ -104,8 +104,8 @@ func (l *Ledger) acceptedMembers(ctx context.Context, org, directory string, c G
 	return err
 }
 
-// awaitsAcceptance reports whether a group of the organization's own was shown as one in whose place a person may accept
-// a synced one at Atlassian.
+// awaitsAcceptance reports whether a group of the organization's own was shown as one in whose place a person may
+// accept a synced one at Atlassian.
 func (d database) awaitsAcceptance(ctx context.Context, org, group string) (bool, error) {
 	n, err := first(ctx, d, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
 		`SELECT COUNT(*) FROM group_conflicts WHERE org = ? AND group_id = ? AND policy_entry <> '' AND kind <> ?

@@ -94,8 +94,8 @@ type GroupConflict struct {
 	Missing int      `json:"missing"`         // people of the source's group who are not in it
 	Extra   int      `json:"extra"`           // people who are in it and not in the source's group
 	Opens   []string `json:"opens,omitempty"` // the apps on sites that membership opens
-	// Follows: the group follows the source's already, and somebody else added the extra people. A synced one was accepted
-	// at Atlassian, and the people are those in whom it is otherwise than was shown before.
+	// Follows: the group follows the source's already, and somebody else added the extra people. A synced one was
+	// accepted at Atlassian, and the people are those in whom it is otherwise than was shown before.
 	Follows  bool      `json:"follows,omitempty"`
 	Conflict string    `json:"conflict"`           // the hash to accept or reject
 	Decision string    `json:"decision,omitempty"` // accepted or rejected; empty: open
