@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,13 +14,32 @@ import (
 	"github.com/castellan-io/castellan/access"
 )
 
-// GroupDifference is a person who is in one of two groups and not in the other.
+// GroupDifference is a person who is in one of two groups and not in the other; or who lost one of them unseen.
 type GroupDifference struct {
 	Source  string
 	Key     string // of the source's group
 	GroupID string // at Atlassian
 	Person  string // account id
 	Missing bool   // in the source's group and not at Atlassian; otherwise the other way round
+	// Lost: in neither, and was in that at Atlassian until it was accepted there, which nobody was shown.
+	Lost bool
+}
+
+// The ways in which somebody differs, as rows have them, in the order in which people are listed and hashed.
+const (
+	differsExtra = iota
+	differsMissing
+	differsLost
+)
+
+func (d GroupDifference) way() int {
+	switch {
+	case d.Lost:
+		return differsLost
+	case d.Missing:
+		return differsMissing
+	}
+	return differsExtra
 }
 
 // GroupConflict is the difference between a group of a source and its counterpart at Atlassian, and what a person
@@ -33,9 +53,11 @@ type GroupConflict struct {
 	Entry      string // of the policy's groups; "": none, the names are just equal
 	Kind       string // what that entry wants the group to be
 	Fit        bool   // accepting is possible
-	Linked     bool   // the group follows already, and the extra people are somebody else's
-	Missing    int    // people in the source's group who are not in that at Atlassian
-	Extra      int    // the other way round
+	// Linked: the group follows already, and the extra people are somebody else's. A synced one was accepted at
+	// Atlassian, and the people are those in whom it is otherwise than was shown before.
+	Linked  bool
+	Missing int // people in the source's group who are not in that at Atlassian, and those who lost it unseen
+	Extra   int // the other way round
 	// Opens is what the group opens at Atlassian: roles on apps on sites, sorted.
 	Opens []string
 	// Hash is over both ids, everybody who is missing or extra, and what the group opens.
@@ -70,7 +92,7 @@ func (w *write) saveDifferences(ctx context.Context, run, page string, differenc
 	}
 	rows := make([][]any, len(differences))
 	for n, d := range differences {
-		rows[n] = []any{w.org, run, page, d.Source, d.Key, d.GroupID, d.Person, flag(d.Missing)}
+		rows[n] = []any{w.org, run, page, d.Source, d.Key, d.GroupID, d.Person, d.way()}
 	}
 	return w.execRows(ctx, `INSERT INTO group_differences (org, run, page, source, key, group_id, person, missing)
 		VALUES`, marks(8), `ON CONFLICT (org, run, source, key, group_id, missing, person) DO UPDATE SET
@@ -95,14 +117,17 @@ func (c *conflictSum) put(fields ...string) {
 	}
 }
 
-// add takes the next person, of those who are extra and then of those who are missing, each in order.
-func (c *conflictSum) add(person string, missing bool) {
-	if missing {
+// add takes the next person, of those who are extra, then of those who are missing, then of those who lost the group,
+// each in order.
+func (c *conflictSum) add(d GroupDifference) {
+	if d.Missing || d.Lost {
 		c.Missing++
 	} else {
 		c.Extra++
 	}
-	c.put(person, fmt.Sprint(missing))
+	if c.put(d.Person, fmt.Sprint(d.Missing)); d.Lost {
+		c.put("lost")
+	}
 }
 
 func (c *conflictSum) end(opens []string) GroupConflict {
@@ -130,16 +155,15 @@ func (l *Ledger) Differences(ctx context.Context, org, run string,
 		}
 	}
 	err = l.reads.each(ctx, func(row scanner) error {
-		var d GroupDifference
-		var missing int
-		if err := row.Scan(&d.Source, &d.Key, &d.GroupID, &d.Person, &missing); err != nil {
+		d, err := scanDifference(row)
+		if err != nil {
 			return err
 		}
 		if c == nil || c.Source != d.Source || c.Key != d.Key || c.GroupID != d.GroupID {
 			end()
 			c = newConflictSum(d.Source, d.Key, d.GroupID)
 		}
-		c.add(d.Person, missing != 0)
+		c.add(d)
 		return nil
 	}, selectDifference+` WHERE org = ? AND run = ?`+orderDifferences, org, run)
 	end()
@@ -156,20 +180,22 @@ func (l *Ledger) DifferencesOf(ctx context.Context, org string, c GroupConflict,
 	limit int) ([]GroupDifference, error) {
 	all, err := collect(ctx, l.reads, scanDifference, selectDifference+` WHERE org = ? AND run = ? AND source = ?
 		AND key = ? AND group_id = ? AND (missing, person) > (?, ?)`+orderDifferences+` LIMIT ?`, org, c.Run, c.Source,
-		c.Key, c.GroupID, flag(after.Missing), after.Person, atMost(limit))
+		c.Key, c.GroupID, after.way(), after.Person, atMost(limit))
 	return all, reading(err, "the people of a conflict", org)
 }
 
 func scanDifference(row scanner) (d GroupDifference, err error) {
-	var missing int
-	err = row.Scan(&d.Source, &d.Key, &d.GroupID, &d.Person, &missing)
-	d.Missing = missing != 0
+	var way int
+	err = row.Scan(&d.Source, &d.Key, &d.GroupID, &d.Person, &way)
+	d.Missing, d.Lost = way == differsMissing, way == differsLost
 	return d, err
 }
 
 // KeepConflicts records the conflicts of a full verification in place of all others. A decision stays where the hash is
-// the same. What no conflict refers to any more is deleted. It returns the conflicts with their decisions.
-func (l *Ledger) KeepConflicts(ctx context.Context, org, run string, found []GroupConflict,
+// the same. One that names an earlier run is kept with the people whom that one found. What no conflict refers to any
+// more is deleted. What became of groups that were accepted at Atlassian gets entries of the chain. It returns the
+// conflicts with their decisions.
+func (l *Ledger) KeepConflicts(ctx context.Context, org, run string, found []GroupConflict, accepted []AcceptedGroup,
 	now time.Time) (kept []GroupConflict, err error) {
 	now = orNow(now)
 	err = l.write(ctx, org, "keep conflicts of groups", func(w *write) error {
@@ -188,9 +214,9 @@ func (l *Ledger) KeepConflicts(ctx context.Context, org, run string, found []Gro
 		}
 		kept = slices.Clone(found)
 		for n := range kept {
-			kept[n].Run, kept[n].At = run, now
+			kept[n].Run, kept[n].At = cmp.Or(kept[n].Run, run), now
 			for _, was := range before {
-				if was.Hash == kept[n].Hash {
+				if was.Hash == kept[n].Hash && (!was.Synced() || was.Linked == kept[n].Linked) {
 					kept[n].At, kept[n].Decision, kept[n].Decided = was.At, was.Decision, was.Decided
 					kept[n].By, kept[n].Note = was.By, was.Note
 				}
@@ -199,7 +225,15 @@ func (l *Ledger) KeepConflicts(ctx context.Context, org, run string, found []Gro
 		if err := w.saveConflicts(ctx, kept); err != nil {
 			return err
 		}
-		_, err = w.exec(ctx, `DELETE FROM group_differences WHERE org = ? AND run <> ?`, org, run)
+		for _, g := range accepted {
+			if err := w.append(ctx, g.entry(now)); err != nil {
+				return err
+			}
+		}
+		_, err = w.exec(ctx, `DELETE FROM group_differences WHERE org = ? AND run <> ? AND NOT EXISTS (
+			SELECT 1 FROM group_conflicts c WHERE c.org = group_differences.org AND c.run = group_differences.run
+			AND c.source = group_differences.source AND c.key = group_differences.key
+			AND c.group_id = group_differences.group_id)`, org, run)
 		return err
 	})
 	return kept, err
@@ -345,7 +379,7 @@ func (w *write) sameConflict(ctx context.Context, c GroupConflict) error {
 	sum := newConflictSum(c.Source, c.Key, c.GroupID)
 	err := w.each(ctx, func(row scanner) error {
 		d, err := scanDifference(row)
-		sum.add(d.Person, d.Missing)
+		sum.add(d)
 		return err
 	}, selectDifference+` WHERE org = ? AND run = ? AND source = ? AND key = ? AND group_id = ?`+orderDifferences,
 		w.org, c.Run, c.Source, c.Key, c.GroupID)

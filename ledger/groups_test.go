@@ -75,7 +75,7 @@ func differing(t *testing.T, l *ledger.Ledger, run string, extra ...string) ledg
 	require.Equal(t, []int{1, len(extra)}, []int{found[0].Missing, found[0].Extra})
 	found[0].SourceName, found[0].GroupName, found[0].Entry, found[0].Kind, found[0].Fit = "corp:dev", "dev", "teams",
 		"local", true
-	kept, err := l.KeepConflicts(ctx, org, run, found, noon)
+	kept, err := l.KeepConflicts(ctx, org, run, found, nil, noon)
 	require.NoError(t, err)
 	require.NoError(t, l.EndRun(ctx, ledger.Run{Org: org, ID: run, State: "done", Ended: noon}))
 	return kept[0]

@@ -30,12 +30,19 @@ func (r Removal) of(h access.Holding) bool {
 	return r.What == LeftOrganization || r.What == string(h.Target)
 }
 
-// NoteRemoval records a removal that affects anything of Castellan's own. Of several, the last one stays.
+// NoteRemoval records a removal that affects anything of Castellan's own, or a group that waits until a person accepts
+// the synced one of its name at Atlassian: see AcceptedMembers. Of several, the last one stays.
 func (l *Ledger) NoteRemoval(ctx context.Context, org string, r Removal) error {
 	query, args := openHoldings(org, []string{r.Person})
 	standing, err := collect(ctx, l.reads, scanHolding, query, args...)
-	if err != nil || !slices.ContainsFunc(standing, r.of) {
+	if err != nil {
 		return reading(err, "what "+r.Person+" holds", org)
+	}
+	if !slices.ContainsFunc(standing, r.of) {
+		waits, err := l.reads.awaitsAcceptance(ctx, org, r.What)
+		if err != nil || !waits {
+			return reading(err, "whether group "+r.What+" waits to be accepted", org)
+		}
 	}
 	return l.write(ctx, org, "note what was taken from "+r.Person, func(w *write) error {
 		if err := w.forget(ctx, tableRemovalEvents, []any{r.Person, r.What}); err != nil {

@@ -94,7 +94,8 @@ type GroupConflict struct {
 	Missing int      `json:"missing"`         // people of the source's group who are not in it
 	Extra   int      `json:"extra"`           // people who are in it and not in the source's group
 	Opens   []string `json:"opens,omitempty"` // the apps on sites that membership opens
-	// Follows: the group follows the source's already, and somebody else added the extra people.
+	// Follows: the group follows the source's already, and somebody else added the extra people. A synced one was
+	// accepted at Atlassian, and the people are those in whom it is otherwise than was shown before.
 	Follows  bool      `json:"follows,omitempty"`
 	Conflict string    `json:"conflict"`           // the hash to accept or reject
 	Decision string    `json:"decision,omitempty"` // accepted or rejected; empty: open
@@ -110,6 +111,8 @@ type ConflictPerson struct {
 	Account string `json:"account"` // account id
 	Email   string `json:"email,omitempty"`
 	Missing bool   `json:"missing,omitempty"` // in the source's group, not at Atlassian; otherwise the other way round
+	// Lost: in neither, and was in that at Atlassian until it was accepted there, which nobody was shown.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // ProvisionSetting is what the loop needs to know about a provision of the policy.

@@ -74,10 +74,12 @@ type binder struct {
 	missing    map[string]*missingGroup      // target groups that do not exist, by folded name
 	syncs      groupSyncs
 	pairs      []GroupPair
-	gone       []goneGroup
-	following  map[string]source            // source groups that groups to be created follow, by folded entitlement
-	modes      map[*Target]modeBy           // what the first entry that gives a target says of removals
-	findings   map[[2]string]access.Finding // by rule and subject
+	// syncedPairs are those whose group at Atlassian is synced already
+	syncedPairs []GroupPair
+	gone        []goneGroup
+	following   map[string]source            // source groups that groups to be created follow, by folded entitlement
+	modes       map[*Target]modeBy           // what the first entry that gives a target says of removals
+	findings    map[[2]string]access.Finding // by rule and subject
 
 	filling bool                            // the target at hand is a starred one, filled in
 	literal map[string]bool                 // folded entitlements that the policy names in full
@@ -258,7 +260,7 @@ func (w *binder) bound() *Bound {
 		sites: map[string]access.Site{}, opens: w.opens, defaults: w.defaults, declared: w.declared, hidden: w.hidden,
 		pairOf: map[string][]int{},
 	}
-	b.syncs, b.pairs, b.following = w.syncs, w.pairs, w.following
+	b.syncs, b.pairs, b.syncedPairs, b.following = w.syncs, w.pairs, w.syncedPairs, w.following
 	index := w.orderTargets(b)
 	for _, g := range w.gone {
 		b.gone = append(b.gone, GoneGroup{g.name, index[g.target]})

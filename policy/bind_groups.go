@@ -203,7 +203,9 @@ func (w *binder) bindUnlinked(g source, pair GroupPair, name string, entry *grou
 		taken[at.ID] = g.ID
 		pair.Fit = w.fit(g, at)
 	case at.Synced:
-		return // it is what the provision makes of the source's group
+		pair.Linked = true // it is what the provision makes of the source's group
+		w.syncedPairs = append(w.syncedPairs, pair)
+		return
 	}
 	if !following {
 		w.pair(pair)
@@ -295,6 +297,10 @@ func (b *Bound) Following(created string) (sourceID, sourceName string, is bool)
 	return g.ID, g.Name, is
 }
 
+// SyncedPairs lists the groups of identity sources that are to be synced groups, and whose name a synced group at
+// Atlassian has.
+func (b *Bound) SyncedPairs() []GroupPair { return b.syncedPairs }
+
 // GoneGroups lists the groups that follow one of a source that is no longer there.
 func (b *Bound) GoneGroups() []GoneGroup { return b.gone }
 
@@ -318,7 +324,8 @@ const (
 // Compare lists how somebody is in the groups of pairs, as a read showed it. unexplained are the managed targets that
 // the person holds, that somebody else gave, and that nothing explains; leaving those that a plan removes, or would if
 // nobody had rejected that: what is held otherwise is explained, whatever the source's group says. Of a group that
-// follows already, its plan shows who is missing and who leaves. Nobody is missing who cannot be added.
+// follows already, its plan shows who is missing and who leaves. Nobody is missing who cannot be added. Where a synced
+// group is to take the place of Atlassian's own, whatever is held is lost to all but the members of the source's group.
 func (b *Bound) Compare(p access.Person, unexplained, leaving []access.Entitlement) (all []PairMember) {
 	if p.IsApp() || len(b.pairs) == 0 {
 		return nil
@@ -336,7 +343,7 @@ func (b *Bound) Compare(p access.Person, unexplained, leaving []access.Entitleme
 		unsure := slices.Contains(p.UnsureGroups, pair.Source) || slices.Contains(p.UnsureSources, source)
 		t, managed := b.targetByGroup[pair.Group]
 		extra := !managed || slices.Contains(unexplained, b.Targets[t].Entitlement) ||
-			!pair.Linked && slices.Contains(leaving, b.Targets[t].Entitlement)
+			!pair.Linked && slices.Contains(leaving, b.Targets[t].Entitlement) || pair.As == provision.Synced
 		switch {
 		case in && at:
 			all = append(all, PairMember{n, PairCommon})

@@ -43,6 +43,7 @@ type Bound struct {
 	syncs         groupSyncs
 	pairs         []GroupPair
 	pairOf        map[string][]int // pairs by the id of either group
+	syncedPairs   []GroupPair
 	gone          []GoneGroup
 	following     map[string]source         // source groups that groups to be created follow, by folded entitlement
 	sourcesKnown  func(source string) error // see condition.Facts

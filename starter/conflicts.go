@@ -59,6 +59,9 @@ func conflictRows(answer messages.ReportAnswer) [][]string {
 			if p.Missing {
 				in, out = out, in
 			}
+			if p.Lost {
+				in, out = "", c.Group+", which they were in until it was accepted"
+			}
 			rows = append(rows, []string{p.Account, p.Email, in, out})
 		}
 		return rows
@@ -78,12 +81,19 @@ func conflictDecision(c messages.GroupConflict) string {
 		return c.Decision + " by " + c.By
 	case c.Entry == "":
 		return "none needed: the policy does not have it follow"
+	case acceptedOtherwise(c):
+		return "accepted in admin.atlassian.com, and otherwise than was shown"
 	case c.As == string(provision.Synced):
 		return "accept it in admin.atlassian.com"
 	case !c.Fit:
 		return "cannot follow: see group-unfit"
 	}
 	return "open"
+}
+
+// acceptedOtherwise reports whether a synced group was accepted at Atlassian, and is otherwise than was shown before.
+func acceptedOtherwise(c messages.GroupConflict) bool {
+	return c.Follows && c.As == string(provision.Synced)
 }
 
 func printConflicts(w io.Writer, answer messages.ReportAnswer) {
@@ -111,8 +121,13 @@ func printConflicts(w io.Writer, answer messages.ReportAnswer) {
 // printConflict prints a difference between two groups, and how to decide about it.
 func printConflict(w io.Writer, org string, c messages.GroupConflict) {
 	display.Fprintf(w, "group %s and %s of the source: %s\n", c.Group, c.Source, conflictDecision(c))
-	display.Fprintf(w, "  %d people of the source's group are not in the group at Atlassian\n", c.Missing)
-	display.Fprintf(w, "  %d people are in the group at Atlassian alone\n", c.Extra)
+	if acceptedOtherwise(c) {
+		display.Fprintf(w, "  %d people are not in it who were to be, or who lost it without having been shown\n", c.Missing)
+		display.Fprintf(w, "  %d people are in it who were not to be\n", c.Extra)
+	} else {
+		display.Fprintf(w, "  %d people of the source's group are not in the group at Atlassian\n", c.Missing)
+		display.Fprintf(w, "  %d people are in the group at Atlassian alone\n", c.Extra)
+	}
 	if c.Missing+c.Extra == 0 {
 		display.Fprintln(w, "  that the members are the same is not known: only the name says that it is the same group")
 	}

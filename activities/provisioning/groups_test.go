@@ -1,6 +1,7 @@
 package provisioning_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/castellan-io/castellan/activities/internal/activitytest"
 	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/ledger"
+	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
 
@@ -403,6 +405,123 @@ func TestGroupsInConflictWithLocalOnes(t *testing.T) {
 			require.Empty(t, verdict.Findings)
 		})
 	}
+}
+
+// shownConflict is an organization whose local group makers waits until a person accepts the synced one: of its
+// members, e000 is in the source's group and bo is not; e001 and e002 are in that alone. What is in the feed is known.
+func shownConflict(t *testing.T) (o *provisioned, cursor string) {
+	t.Helper()
+	file := people
+	file.Local = append(slices.Clone(file.Local), cloud.OrgGroup{Name: "makers", Members: []string{"bo"}})
+	o = startOf(t, file, syncsAll)
+	keys := o.crew(3)
+	o.ByHand(http.MethodPost, "makers", keys[0])
+	o.groups["g1 makers"] = keys
+	o.read()
+	o.VerifyEverybody()
+	in, verdict := o.run()
+	require.Contains(t, verdict.Hold.Rules[0], "group-conflict")
+	o.consent(verdict.Hold.Plan)
+	o.write(in, true)
+	o.shows()
+	require.Contains(t, o.Findings(), "group-conflict makers")
+	answer := o.conflicts("makers")
+	require.Equal(t, []int{2, 1}, []int{answer.Conflicts[0].Missing, answer.Conflicts[0].Extra})
+	return o, o.Watch("").Cursor
+}
+
+func (o *provisioned) conflicts(group string) messages.ReportAnswer {
+	o.T.Helper()
+	return o.Ask(messages.ReportInput{Kind: messages.ReportConflicts, ID: group})
+}
+
+// accepted has a person accept the synced group makers at Atlassian, and everybody verified.
+func (o *provisioned) accepted(cursor string) {
+	o.T.Helper()
+	o.Send(http.MethodPost, "/_sim/scim/"+o.Sim.Info().SCIMDirectoryID+"/groups/makers/accept", nil)
+	o.Watch(cursor)
+	o.shows()
+}
+
+// applied lists what the chain says became of groups that were accepted at Atlassian.
+func (o *provisioned) applied() (all []string) {
+	o.T.Helper()
+	entries, err := o.Ledger.Entries(o.T.Context(), "acme", 0, 1000)
+	require.NoError(o.T, err)
+	for _, e := range entries {
+		var said struct{ Where, Applied string }
+		if e.Kind == ledger.EntryGroupConflict {
+			require.NoError(o.T, json.Unmarshal([]byte(e.Body), &said))
+			require.Equal(o.T, "Atlassian", said.Where)
+			all = append(all, said.Applied)
+		}
+	}
+	return all
+}
+
+// TestGroupsAcceptedAsShown: the conflict ends, and the chain says that what was applied is what was shown.
+func TestGroupsAcceptedAsShown(t *testing.T) {
+	t.Parallel()
+	o, cursor := shownConflict(t)
+	o.accepted(cursor)
+	require.Equal(t, []string{"e000", "e001", "e002"}, o.members("makers"))
+	o.shows()
+	require.NotContains(t, o.Findings(), "group-conflict makers")
+	require.NotContains(t, o.Findings(), "group-accepted-otherwise makers")
+	require.Empty(t, o.conflicts("").Conflicts)
+	require.Equal(t, []string{ledger.AppliedAsShown}, o.applied())
+}
+
+// TestGroupsAcceptedOtherwiseThanShown: whoever lost a group, or is in it, without having been shown is named until it
+// is right again, or until a person leaves it so.
+func TestGroupsAcceptedOtherwiseThanShown(t *testing.T) {
+	t.Parallel()
+	const otherwise = "group-accepted-otherwise makers"
+	t.Run("lost unseen", func(t *testing.T) {
+		t.Parallel()
+		o, cursor := shownConflict(t)
+		o.ByHand(http.MethodPost, "makers", "carol")
+		o.accepted(cursor)
+		for range 2 {
+			require.Contains(t, o.Findings()[otherwise], "of 1 people, 1 are not in it")
+			require.Equal(t, []messages.ConflictPerson{{Account: o.AccountID("carol"), Email: "carol@acme.example",
+				Lost: true}}, o.conflicts("makers").Conflicted)
+			o.shows()
+		}
+		require.Equal(t, []string{ledger.AppliedOtherwise}, o.applied())
+		_, err := o.Ledger.RejectConflict(t.Context(), "acme", o.conflicts("makers").Conflicts[0].Conflict, "bo", "",
+			o.Clock())
+		require.NoError(t, err)
+		o.shows()
+		require.NotContains(t, o.Findings(), otherwise)
+	})
+	t.Run("stayed by another writer", func(t *testing.T) {
+		t.Parallel()
+		o, cursor := shownConflict(t)
+		o.Send(http.MethodPost, "/_sim/scim/"+o.Sim.Info().SCIMDirectoryID+"/groups/makers/accept", nil)
+		o.put("makers", "bo@acme.example")
+		o.Watch(cursor)
+		o.shows()
+		require.Contains(t, o.Findings()[otherwise], "1 are in it who were not to be")
+		in, verdict := o.run()
+		o.consent(verdict.Hold.Plan)
+		o.writeGroups(in, true)
+		o.shows()
+		require.NotContains(t, o.Findings(), otherwise)
+		require.Empty(t, o.conflicts("").Conflicts)
+		require.Equal(t, []string{ledger.AppliedOtherwise, ledger.AppliedCorrected}, o.applied())
+	})
+	t.Run("a source that cannot tell", func(t *testing.T) {
+		t.Parallel()
+		o, cursor := shownConflict(t)
+		o.ByHand(http.MethodPost, "makers", "carol")
+		o.Advance(3 * time.Hour)
+		o.accepted(cursor)
+		require.Empty(t, o.applied(), "it waits")
+		o.read()
+		o.shows()
+		require.Contains(t, o.Findings(), otherwise)
+	})
 }
 
 // TestGroupsOfOthersAreTakenOver: a group that another provider made is taken over by consent, and what it has for no

@@ -23,7 +23,7 @@ const NoticeAlert = "alert"
 // alerts are the findings that somebody should hear of without looking.
 var alerts = []string{"too-many-holders", "admin-by-hand", "given-back", "domain-gone", "source-suspect",
 	"source-recreated", "grant-restored", "grant-unexplained", "key-expires", "name-unknown", "name-unexplained",
-	"approver-unknown", "group-conflict", "group-lost", "group-renamed"}
+	"approver-unknown", "group-conflict", "group-accepted-otherwise", "group-lost", "group-renamed"}
 
 const (
 	alertsKind = "alerts" // of reports: which findings were notified already

@@ -103,6 +103,7 @@ type pageDecision struct {
 
 	page     ledger.Page
 	absences []plan.Absence // what additions depend on
+	accepted []acceptedPair
 }
 
 // gather gathers the input of the decisions on the page's people.
@@ -132,6 +133,11 @@ func (d *pageDecision) gather(ctx context.Context) (err error) {
 	}
 	if d.fresh, err = d.FreshRules(ctx, d.bound); err != nil {
 		return err
+	}
+	if d.count {
+		if d.accepted, err = d.acceptedPairs(ctx, d.bound, session.IDsOf(people)); err != nil {
+			return err
+		}
 	}
 	return d.ReadAppRoles(ctx, d.bound, people, d.states)
 }
@@ -170,6 +176,7 @@ func (d *pageDecision) countPerson(p access.Person, known plan.State, decision p
 	}
 	d.page.Unseen = append(d.page.Unseen, decision.Unseen...)
 	d.comparePairs(p, decision)
+	d.compareAccepted(p)
 	note(d.page.Notes, d.bound, p, known, decision)
 }
 

@@ -51,7 +51,7 @@ func (a *Activities) conflicted(ctx context.Context, in messages.ReportInput, c 
 	if err != nil {
 		return session.NonRetryable(session.ErrUnknown, err)
 	}
-	from := ledger.GroupDifference{Person: after.Person, Missing: after.Target != ""}
+	from := ledger.GroupDifference{Person: after.Person, Missing: after.Target != "", Lost: after.Action != ""}
 	people, err := a.env.Ledger.DifferencesOf(ctx, in.Org, c, from, in.Limit+1)
 	if err != nil {
 		return err
@@ -63,6 +63,9 @@ func (a *Activities) conflicted(ctx context.Context, in messages.ReportInput, c 
 		if last.Missing {
 			key.Target = access.GroupEntitlement(c.GroupName)
 		}
+		if last.Lost {
+			key.Action = access.Remove
+		}
 		answer.Next = session.WriteKey(key)
 	}
 	ids := make([]string, len(people))
@@ -73,7 +76,7 @@ func (a *Activities) conflicted(ctx context.Context, in messages.ReportInput, c 
 	emails, err := a.env.Ledger.KnownEmails(ctx, in.Org, ids)
 	for _, p := range people {
 		answer.Conflicted = append(answer.Conflicted,
-			messages.ConflictPerson{Account: p.Person, Email: emails[p.Person], Missing: p.Missing})
+			messages.ConflictPerson{Account: p.Person, Email: emails[p.Person], Missing: p.Missing, Lost: p.Lost})
 	}
 	return err
 }

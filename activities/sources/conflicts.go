@@ -39,6 +39,9 @@ func (a *Activities) DecideConflict(ctx context.Context, in DecideConflictInput)
 	case in.Accept && all[i].Entry == "":
 		return "", session.NotFoundf("the policy does not want group %s to follow %s: the two only have the same name; add an entry to groups first",
 			all[i].GroupName, all[i].SourceName)
+	case in.Accept && all[i].Synced() && all[i].Linked:
+		return "", session.NotFoundf("group %s was accepted at Atlassian already, and is otherwise than was shown: correct it in the source %s or by the identity provider, or reject to leave it as it is",
+			all[i].GroupName, all[i].Source)
 	case in.Accept && all[i].Synced():
 		return "", session.NotFoundf("group %s is Atlassian's own, and the synced group of that name is accepted in admin.atlassian.com, where the source's members replace those of it: approve the provision's hold group-conflict first; or write as: local in the entry %s to have it follow",
 			all[i].GroupName, all[i].Entry)
