@@ -32,6 +32,9 @@ type Source struct {
 	Change      int64     `json:"change"`                // number of the last change that concerned somebody
 	Changed     time.Time `json:"changed,omitzero"`
 
+	// Cycles are the groups that contain each other, by name, as the last complete read names them.
+	Cycles [][]string `json:"cycles,omitempty"`
+
 	// Of a source that posts: when a post was last applied, and how many were refused, the last one for this reason.
 	Posted      time.Time `json:"posted,omitzero"`
 	Refused     int       `json:"refused,omitempty"`
@@ -54,13 +57,17 @@ const (
 
 const selectSource = `SELECT name, begun, begun_at, read, read_at, as_whom, people, group_count, memberships, good_read,
 	good_as, good_people, suspect, problem_kind, problem, failing, change, changed, posted_at, refused, refused_at,
-	refused_code FROM replicas`
+	refused_code, cycles FROM replicas`
 
 func scanSource(row scanner) (s Source, err error) {
 	var begun, read, failing, changed, posted, refused int64
+	var cycles string
 	err = row.Scan(&s.Name, &s.Begun, &begun, &s.Read, &read, &s.As, &s.People, &s.Groups, &s.Memberships, &s.Good.Read,
 		&s.Good.As, &s.Good.People, &s.Suspect, &s.ProblemKind, &s.Problem, &failing, &s.Change, &changed, &posted,
-		&s.Refused, &refused, &s.RefusedCode)
+		&s.Refused, &refused, &s.RefusedCode, &cycles)
+	if err == nil {
+		s.Cycles, err = fromList[[]string](cycles)
+	}
 	s.Posted, s.RefusedAt = fromInstant(posted), fromInstant(refused)
 	s.BegunAt, s.ReadAt, s.Failing, s.Changed = fromInstant(begun), fromInstant(read), fromInstant(failing),
 		fromInstant(changed)
@@ -147,6 +154,8 @@ type End struct {
 	MissingPeople, MissingGroups []string
 	// Suspect is why nothing that is missing may count as gone; "" if it may. It replaces the former one.
 	Suspect string
+	// Cycles are the groups that contain each other, by name. They replace the former ones.
+	Cycles [][]string
 }
 
 // EndSourceRead records that a read was complete. Who is missing from it counts as present until that is concluded: see
@@ -192,8 +201,9 @@ func (l *Ledger) endRead(ctx context.Context, org, kind, name string, read int64
 		}
 		_, err = w.exec(ctx, `UPDATE replicas SET read = ?, read_at = ?, as_whom = ?, people = ?, group_count = ?,
 			memberships = ?, good_read = ?, good_as = ?, good_people = ?, suspect = ?, problem_kind = '', problem = '',
-			failing = 0 WHERE org = ? AND kind = ? AND name = ?`, read, instant(orNow(now)), end.As, end.People,
-			end.Groups, end.Memberships, s.Good.Read, s.Good.As, s.Good.People, end.Suspect, org, kind, name)
+			failing = 0, cycles = ? WHERE org = ? AND kind = ? AND name = ?`, read, instant(orNow(now)), end.As,
+			end.People, end.Groups, end.Memberships, s.Good.Read, s.Good.As, s.Good.People, end.Suspect,
+			list(end.Cycles), org, kind, name)
 		return err
 	})
 }

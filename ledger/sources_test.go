@@ -196,6 +196,26 @@ func TestSourceReadInProgressIsTheNewest(t *testing.T) {
 	})
 }
 
+// TestSourceCyclesAreThoseOfTheLastCompleteRead: a read that fails says nothing of them.
+func TestSourceCyclesAreThoseOfTheLastCompleteRead(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		ctx := t.Context()
+		begin := func() int64 {
+			n, err := l.BeginSourceRead(ctx, org, corp, noon)
+			require.NoError(t, err)
+			return n
+		}
+		cycles := [][]string{{"a <b>", "ü"}, {"c"}}
+		require.NoError(t, l.EndSourceRead(ctx, org, corp, begin(), ledger.End{Cycles: cycles}, noon))
+		require.Equal(t, cycles, source(t, l).Cycles)
+		require.NoError(t, l.FailSourceRead(ctx, org, corp, begin(), "unavailable", "no answer", noon))
+		require.Equal(t, cycles, source(t, l).Cycles)
+		require.NoError(t, l.EndSourceRead(ctx, org, corp, begin(), ledger.End{}, noon))
+		require.Empty(t, source(t, l).Cycles)
+	})
+}
+
 func TestAcceptSource(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {

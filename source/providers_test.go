@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -191,7 +192,7 @@ func read(ctx context.Context, s source.Source) (seen, error) {
 		return nil
 	})
 	all.proof = proof
-	if err != nil && proof != (source.Proof{}) {
+	if err != nil && !reflect.ValueOf(proof).IsZero() {
 		return all, errors.New("an error, and a proof with it")
 	}
 	return all, err

@@ -86,7 +86,14 @@ type Proof struct {
 	As string `json:"as"`
 	// State is the provider's own word for what it held, where it has one, such as a file's hash.
 	State string `json:"state,omitempty"`
+	// Cycles are groups that contain each other, where the source is to follow groups in groups and the reader does so
+	// itself: the names of each cycle's groups, each of which contains the next one, and the last one the first. At
+	// most MaxCycles are named. All groups of a cycle have the same members, which is hardly ever meant.
+	Cycles [][]string `json:"cycles,omitempty"`
 }
+
+// MaxCycles is how many cycles of groups are named. People undo them one by one, and then the next ones are named.
+const MaxCycles = 20
 
 // The bounds on what a source may say. Beyond them it is an error, never a shorter list.
 const (

@@ -18,6 +18,7 @@ import (
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
+	"github.com/castellan-io/castellan/source"
 )
 
 // JudgeInput asks for the verdict on a run's plan.
@@ -223,6 +224,9 @@ func (j *judgement) weigh(ctx context.Context) (err error) {
 	}
 	flapping, err := j.flaps(ctx, j.in.RunInput, &j.stats)
 	j.findings = append(j.findings, flapping...)
+	if err == nil {
+		err = j.reportCycles(ctx)
+	}
 	if err == nil && j.some != nil {
 		err = j.recountTargets(ctx, j.bound, &j.stats)
 	}
@@ -578,6 +582,37 @@ func (j *judgement) reportPosts(ctx context.Context) error {
 			j.findings = append(j.findings, access.Finding{Rule: "feed-refused", Subject: "source " + spec.Name,
 				Detail: fmt.Sprintf("%d of its posts were refused, the last at %s: %s", known.Refused,
 					session.Timestamp(known.RefusedAt), known.RefusedCode)})
+		}
+	}
+	return nil
+}
+
+// reportCycles reports groups of sources that contain each other. They come last: nothing is wrong with what is
+// written, and there may be so many that a summary would show little else.
+func (j *judgement) reportCycles(ctx context.Context) error {
+	if len(j.Policy.Sources) == 0 {
+		return nil
+	}
+	known, err := j.Ledger.Sources(ctx, j.Org)
+	if err != nil {
+		return err
+	}
+	for _, s := range known {
+		if j.Policy.Source(s.Name) == nil {
+			continue
+		}
+		for n, cycle := range s.Cycles {
+			detail := strings.Join(append(slices.Clone(cycle), cycle[0]), " → ")
+			if len(cycle) == 1 {
+				detail += ": the group is in itself; take it out in the directory"
+			} else {
+				detail += ": each has the members of all; take one out of the other in the directory"
+			}
+			if n == source.MaxCycles-1 {
+				detail += fmt.Sprintf(". There may be more than these %d", source.MaxCycles)
+			}
+			j.findings = append(j.findings, access.Finding{Rule: "group-cycle", Subject: "source " + s.Name,
+				Detail: detail})
 		}
 	}
 	return nil

@@ -208,6 +208,7 @@ func (r *read) end(ctx context.Context, proof source.Proof) error {
 	end := ledger.End{
 		As: proof.As, People: proof.People, Groups: proof.Groups, Memberships: proof.Memberships,
 		MissingPeople: session.SortedKeys(r.people), MissingGroups: session.SortedKeys(r.groups),
+		Cycles: proof.Cycles,
 	}
 	var err error
 	if end.Suspect, err = r.doubt(ctx, end); err != nil {

@@ -66,6 +66,10 @@ func (r *Reader) readGroups(ctx context.Context, c *conn, known *known, shown *r
 			return err
 		}
 	}
+	if r.o.Groups.Nested {
+		shown.Nested(len(known.groups), func(g int32) string { return known.groups[g].name },
+			func(g int32) []int32 { return known.groups[g].groups })
+	}
 	return nil
 }
 
@@ -110,17 +114,10 @@ func (r *Reader) addInScope(c *conn, known *known, entry *ldap.Entry) error {
 	if err != nil {
 		return c.fail(source.ErrMalformed, "the group %q: %v", entry.DN, err)
 	}
-	var names []string
-	for _, value := range valuesOf(entry, r.o.Groups.Name) {
-		names = append(names, string(value))
-	}
-	if len(names) == 0 {
+	name, named := r.nameOf(entry)
+	if !named {
 		return c.fail(source.ErrForbidden, "the group %q has no %s that the account may read", entry.DN,
 			r.o.Groups.Name)
-	}
-	name := slices.Min(names)
-	if first := firstValue(entry.DN, r.o.Groups.Name); slices.Contains(names, first) {
-		name = first
 	}
 	if !r.names.Match(name) {
 		return nil
@@ -130,6 +127,21 @@ func (r *Reader) addInScope(c *conn, known *known, entry *ldap.Entry) error {
 	}
 	r.addGroup(known, entry, &group{key: key, name: name, inScope: true})
 	return nil
+}
+
+// nameOf returns what a group is called: of several names, the one in its DN.
+func (r *Reader) nameOf(entry *ldap.Entry) (name string, named bool) {
+	var names []string
+	for _, value := range valuesOf(entry, r.o.Groups.Name) {
+		names = append(names, string(value))
+	}
+	if len(names) == 0 {
+		return "", false
+	}
+	if first := firstValue(entry.DN, r.o.Groups.Name); slices.Contains(names, first) {
+		return first, true
+	}
+	return slices.Min(names), true
 }
 
 // addGroup notes a group and, if they count, its direct members.
@@ -233,7 +245,11 @@ func (r *Reader) classify(c *conn, known *known, entry *ldap.Entry) (reference, 
 	}
 	switch classOf(entry) {
 	case isGroup:
-		return r.addGroup(known, entry, &group{}), nil
+		name, named := r.nameOf(entry)
+		if !named {
+			name = entry.DN // only people see it
+		}
+		return r.addGroup(known, entry, &group{name: name}), nil
 	case isNobody:
 		is := reference{kind: isNobody}
 		known.note(entry.DN, is)

@@ -38,6 +38,43 @@ func TestGroupsNested(t *testing.T) {
 	require.Len(t, s.groups["level3"].Members, 5, "but their members are in it")
 }
 
+// TestGroupsNestedCycles: groups that contain each other are named, if groups in groups are followed.
+func TestGroupsNestedCycles(t *testing.T) {
+	for name, c := range map[string]struct {
+		groups map[string][]string // the groups in each
+		filter string
+		want   [][]string
+	}{
+		"of one": {groups: map[string][]string{"a": {"a"}}, want: [][]string{{"a"}}},
+		"of two": {groups: map[string][]string{"a": {"b"}, "b": {"a"}}, want: [][]string{{"a", "b"}}},
+		"of three": {groups: map[string][]string{"a": {"c"}, "b": {"a"}, "c": {"b"}},
+			want: [][]string{{"a", "c", "b"}}},
+		"two": {groups: map[string][]string{"a": {"b"}, "b": {"a", "x"}, "x": {"y"}, "y": {"x"}},
+			want: [][]string{{"a", "b"}, {"x", "y"}}},
+		"a diamond": {groups: map[string][]string{"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": {}}},
+		"out of scope": {groups: map[string][]string{"a": {"b"}, "b": {"c"}, "c": {"b"}}, filter: "(cn=a)",
+			want: [][]string{{"b", "c"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			entries := people(1)
+			for g, inner := range c.groups {
+				members := []string{person(0).dn}
+				for _, name := range inner {
+					members = append(members, "CN="+name+",OU=groups, DC=acme")
+				}
+				entries = append(entries, groupOf(g, int(g[0]), members...))
+			}
+			options := newFake(t, entries...).options(false)
+			if c.filter != "" {
+				options.Groups.Filter = c.filter
+			}
+			require.Empty(t, readAll(t, options).proof.Cycles, "nothing is followed")
+			options.Groups.Nested = true
+			require.Equal(t, c.want, readAll(t, options).proof.Cycles)
+		})
+	}
+}
+
 func TestGroupsNestedTooDeep(t *testing.T) {
 	for _, filter := range []string{"(objectClass=groupOfNames)", "(cn=g0)"} {
 		entries := people(1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -55,7 +56,27 @@ func (r *Reader) groups(ctx context.Context, shown *reading.Reading, direct memb
 			return fmt.Errorf("scim: %w", err)
 		}
 	}
+	if r.options.Nested {
+		nested(byKey, shown)
+	}
 	return nil
+}
+
+// nested takes which groups are in which, those that the filter left out included, once all were followed.
+func nested(byKey map[string]*group, shown *reading.Reading) {
+	keys := slices.Sorted(maps.Keys(byKey))
+	index := make(map[string]int32, len(keys))
+	for i, key := range keys {
+		index[key] = int32(i)
+	}
+	inner := make([][]int32, len(keys))
+	for i, key := range keys {
+		for _, id := range byKey[key].groups {
+			inner[i] = append(inner[i], index[id])
+		}
+	}
+	shown.Nested(len(keys), func(g int32) string { return byKey[keys[g]].name },
+		func(g int32) []int32 { return inner[g] })
 }
 
 func (r *Reader) listGroups(ctx context.Context) (listed []*group, err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -322,6 +323,46 @@ func TestReadNestedGroups(t *testing.T) {
 	got, err = read(t, o)
 	require.NoError(t, err)
 	require.Equal(t, map[string][]string{"g1": {"u0001", "u0002"}}, got.groups)
+}
+
+// TestReadNamesCyclesOfGroups: groups that contain each other are named, if groups in groups are followed.
+func TestReadNamesCyclesOfGroups(t *testing.T) {
+	for name, c := range map[string]struct {
+		groups map[string][]string // what is in each
+		hidden string              // a group that the list leaves out
+		want   [][]string
+	}{
+		"of one": {groups: map[string][]string{"g1": {"g1"}}, want: [][]string{{"Group g1"}}},
+		"of two": {groups: map[string][]string{"g1": {"g2"}, "g2": {"g1"}},
+			want: [][]string{{"Group g1", "Group g2"}}},
+		"of three": {groups: map[string][]string{"g1": {"g3"}, "g2": {"g1"}, "g3": {"g2"}},
+			want: [][]string{{"Group g1", "Group g3", "Group g2"}}},
+		"two": {groups: map[string][]string{"g1": {"g2"}, "g2": {"g1", "g3"}, "g3": {"g4"}, "g4": {"g3"}},
+			want: [][]string{{"Group g1", "Group g2"}, {"Group g3", "Group g4"}}},
+		"a diamond": {groups: map[string][]string{"g1": {"g2", "g3"}, "g2": {"g4"}, "g3": {"g4"}, "g4": {}}},
+		"through a group that the filter leaves out": {groups: map[string][]string{"g1": {"g2"}, "g2": {"g1"}},
+			hidden: "g2", want: [][]string{{"Group g1", "Group g2"}}},
+	} {
+		s := newService(t, 1)
+		for _, id := range slices.Sorted(maps.Keys(c.groups)) {
+			s.group(id, append([]string{"u0000"}, c.groups[id]...)...)
+		}
+		s.mutate = func(list string, _ int, answer map[string]any) {
+			if list == "Groups" && c.hidden != "" {
+				answer["Resources"] = slices.DeleteFunc(answer["Resources"].([]any),
+					func(g any) bool { return g.(map[string]any)["id"] == c.hidden })
+				answer["totalResults"] = len(answer["Resources"].([]any))
+			}
+		}
+		o := s.options()
+		got, err := read(t, o)
+		require.NoError(t, err, name)
+		require.Empty(t, got.proof.Cycles, name)
+		o.Nested = true
+		got, err = read(t, o)
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, got.proof.Cycles, name)
+	}
 }
 
 func TestReadComparesGroupsWithWhatPeopleSay(t *testing.T) {
