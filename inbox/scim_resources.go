@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -230,6 +231,9 @@ func (g groups) save(request *http.Request, id string, change func(is map[string
 			saved = ledger.Resource{Kind: ledger.ResourceGroup, ID: id, Name: ledger.FoldResourceName(name),
 				External: textOf(is, "externalId"), Body: body}
 			if err := p.SaveGroup(ctx, saved, name, members); err != nil {
+				if errors.Is(err, ledger.ErrNotFound) { // 404 would say that there is no such group
+					return scimerrors.ScimErrorBadRequest(err.Error())
+				}
 				return err
 			}
 			saved, err = p.Resource(ctx, ledger.ResourceGroup, id)
@@ -305,6 +309,15 @@ func (p *pushed) list(r *http.Request, kind ledger.ResourceKind, params scim.Lis
 	return page, p.failed(err, "")
 }
 
+// unescaped is a string of a filter, which the parser leaves as JSON has it.
+func unescaped(value string) string {
+	var plain string
+	if json.Unmarshal([]byte(`"`+value+`"`), &plain) != nil {
+		return value
+	}
+	return plain
+}
+
 // narrow adds a filter to a query; false: it is none that identity providers need to find what they pushed.
 func narrow(q *ledger.ResourceQuery, expression filter.Expression) bool {
 	switch e := expression.(type) {
@@ -315,6 +328,7 @@ func narrow(q *ledger.ResourceQuery, expression filter.Expression) bool {
 		if !is || value == "" || e.Operator != filter.EQ || e.AttributePath.SubAttribute != nil {
 			return false
 		}
+		value = unescaped(value)
 		name := strings.ToLower(e.AttributePath.AttributeName)
 		named := map[ledger.ResourceKind]string{ledger.ResourceUser: "username", ledger.ResourceGroup: "displayname"}[q.Kind]
 		switch at := slices.Index([]string{named, "externalid", "id"}, name); {

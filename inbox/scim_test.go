@@ -223,11 +223,27 @@ func TestSCIMRefuses(t *testing.T) {
 	p.scim(http.StatusBadRequest, http.MethodPost, "/Users", `{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"]}`)
 	p.scim(http.StatusBadRequest, http.MethodGet, "/Users"+filtered(`emails co "a"`), "")
 	p.scim(http.StatusRequestEntityTooLarge, http.MethodPost, "/Users", strings.Repeat(" ", 1<<20+1))
-	p.scim(http.StatusNotFound, http.MethodPost, "/Groups", `{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "a",
+	refused := p.scim(http.StatusBadRequest, http.MethodPost, "/Groups", `{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "a",
 		"members": [{"value": "nobody"}]}`)
+	require.Contains(t, refused.text("detail"), `member "nobody" is no user of the source`, "not that there is no such group")
 	require.EqualValues(t, 0, p.scim(http.StatusOK, http.MethodGet, "/Groups", "")["totalResults"], "nothing is half done")
 	p.scim(http.StatusNotFound, http.MethodPatch, "/Users/nobody", `{"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
 		"Operations": [{"op": "replace", "path": "active", "value": false}]}`)
+}
+
+// TestSCIMFindsNamesWithQuotes: what an identity provider pushed, it finds again, whatever is in the name.
+func TestSCIMFindsNamesWithQuotes(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	for _, name := range []string{`it's "quoted"`, `back\slash`, `C:\new`, "管理者"} {
+		text, err := json.Marshal(name)
+		require.NoError(t, err)
+		p.scim(http.StatusCreated, http.MethodPost, "/Groups",
+			`{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": `+string(text)+`}`)
+		found := p.scim(http.StatusOK, http.MethodGet, "/Groups"+filtered("displayName eq "+string(text)), "")
+		require.EqualValues(t, 1, found["totalResults"], name)
+		require.Equal(t, name, found.first(t).text("displayName"))
+	}
 }
 
 // TestSCIMSilenceDisablesNobody: a user who is replaced without saying whether they are active stays as they are.

@@ -346,7 +346,11 @@ func (l *Ledger) decideConflict(ctx context.Context, org, hash, decision, by, no
 		if n < 0 {
 			return fmt.Errorf("conflict %s: %w", hash, ErrNotFound)
 		}
-		if c = all[n]; c.Decision == decision {
+		if c = all[n]; c.Decision == DecisionAccepted && decision == DecisionRejected {
+			return fmt.Errorf("conflict %s: %w: it was accepted, and what follows from that is being written", hash,
+				ErrNotOpen)
+		}
+		if c.Decision == decision {
 			doubted, err := w.doubts(ctx, tableGroupConflicts, [][]any{c.key()})
 			if err != nil || len(doubted) == 0 {
 				return err

@@ -147,7 +147,8 @@ func (a *acceptance) accept(ctx context.Context, p Post) (PostOutcome, error) {
 		p.At = last.at.Add(time.Microsecond)
 	}
 	switch {
-	case is && (p.Message != "" && p.Message == last.message || p.At.Equal(last.at) && p.Digest == last.digest):
+	case is && !p.At.After(last.at) && p.Digest == last.digest &&
+		(p.At.Equal(last.at) || p.Message != "" && p.Message == last.message):
 		return PostKnown, nil
 	case is && !p.At.After(last.at):
 		return PostStale, nil

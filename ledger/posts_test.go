@@ -44,6 +44,18 @@ func touchedSince(t *testing.T, l *ledger.Ledger, after int64) (unbound []ledger
 	return touched.Unbound, last
 }
 
+// TestAcceptPostsWhoseIDCameBefore: an id that comes with something else is another message.
+func TestAcceptPostsWhoseIDCameBefore(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		first, later, older := post(1, minutes(1), "dev"), post(1, minutes(2), "ops"), post(1, noon, "dev", "ops")
+		first.Message, later.Message, older.Message = "hook", "hook", "hook"
+		require.Equal(t, []ledger.PostOutcome{ledger.PostApplied, ledger.PostKnown, ledger.PostStale,
+			ledger.PostApplied, ledger.PostStale}, accept(t, l, minutes(3), first, first, older, later, first))
+		require.Equal(t, []string{"corp:ops"}, groupsOf(look(t, l, 1)))
+	})
+}
+
 func TestAcceptPosts(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -155,7 +156,7 @@ func (p *Push) SaveGroup(ctx context.Context, r Resource, name string, members [
 	}
 	for _, key := range slices.Sorted(maps.Keys(in)) {
 		if err := p.stateKnown(ctx, key, &membership{group, in[key]}); err != nil {
-			return err
+			return fmt.Errorf("member %q is no user of the source: %w", key, err)
 		}
 	}
 	return nil

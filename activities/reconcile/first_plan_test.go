@@ -160,3 +160,22 @@ func TestJudgeDoesNotProposeRejectedGroupsAgain(t *testing.T) {
 	require.Nil(t, again.Hold)
 	require.False(t, again.Adopted)
 }
+
+// TestAFirstPlanWaitsForItsSources: before its sources have been read, an organization's plan is empty, and nobody has
+// consented to what they will give.
+func TestAFirstPlanWaitsForItsSources(t *testing.T) {
+	t.Parallel()
+	o := &followed{activitytest.NewOf(t, cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss", "ana"},
+		Admins: []string{"boss"}}), map[string]sourceGroup{}}
+	o.admitWith("ask", `- {name: teams, from: ["hr:team-*"], create: true}`)
+	_, verdict := o.SweepAndJudge()
+	require.False(t, verdict.Adopted)
+	require.Nil(t, verdict.Hold)
+	o.Advance(time.Minute)
+	o.groups["g1"] = sourceGroup{"team-web", []string{"ana"}}
+	o.read()
+	_, verdict = o.SweepAndJudge()
+	require.False(t, verdict.Adopted)
+	require.NotNil(t, verdict.Hold)
+	require.Contains(t, fmt.Sprint(verdict.Hold.Rules), "the first run needs consent")
+}

@@ -41,16 +41,18 @@ func newFollowed(t *testing.T, entries string, local ...cloud.OrgGroup) *followe
 	return o
 }
 
-func (o *followed) admit(entries string) {
+func (o *followed) admit(entries string) { o.T.Helper(); o.admitWith("auto", entries) }
+
+func (o *followed) admitWith(adopt, entries string) {
 	o.T.Helper()
 	admitted := activitytest.Must[reconcile.AdmitResult](o.SimulatedOrg, o.Acts.Reconcile.Admit, o.AdmitIn(fmt.Sprintf(`
 version: 1
 organization: {name: acme, id: %s, key: "env:KEY"}
 sources: [{name: hr, kind: file, folder: /exports, key: number, groupsFile: groups.csv, link: any}]
-guard: {adopt: auto}
+guard: {adopt: %s}
 groups:
 %s
-`, o.Sim.Info().OrgID, entries)))
+`, o.Sim.Info().OrgID, adopt, entries)))
 	o.Policy = admitted.Policy
 }
 
@@ -325,6 +327,8 @@ func TestAConflictIsDecidedOnce(t *testing.T) {
 		require.NoError(t, err)
 		_, err = o.decide(true, shown)
 		require.NoError(t, err, "a repeat changes nothing")
+		_, err = o.decide(false, shown)
+		require.ErrorContains(t, err, "boss has accepted it", "a run may be writing it already")
 		o.ByHand(http.MethodPost, "team-web", "carol") // after the decision
 		o.Restart()
 		written, verdict := o.verify()

@@ -36,6 +36,9 @@ func (a *Activities) DecideConflict(ctx context.Context, in DecideConflictInput)
 	case i < 0:
 		return "", session.NotFoundf("no difference between groups has the hash %s: it has changed, or is over; %s lists what there is",
 			in.Conflict, display.Starter("conflicts", in.Org))
+	case !in.Accept && all[i].Decision == ledger.DecisionAccepted:
+		return "", session.NotFoundf("%s has accepted it at %s, so group %s follows %s: to end that, leave the group out by except in the entry %s",
+			all[i].By, session.Timestamp(all[i].Decided), all[i].GroupName, all[i].SourceName, all[i].Entry)
 	case in.Accept && all[i].Entry == "":
 		return "", session.NotFoundf("the policy does not want group %s to follow %s: the two only have the same name; add an entry to groups first",
 			all[i].GroupName, all[i].SourceName)
