@@ -208,7 +208,7 @@ func patchElements(attributes map[string]any, name, sub string, o scim.PatchOper
 	if !found && o.Op != scim.PatchOperationRemove {
 		made := map[string]any{}
 		if by, is := o.Path.ValueExpression.(*filter.AttributeExpression); is && by.Operator == filter.EQ {
-			made[by.AttributePath.AttributeName] = by.CompareValue
+			made[by.AttributePath.AttributeName] = compared(by)
 		}
 		if sub != "" {
 			made[sub] = o.Value
@@ -229,7 +229,7 @@ func selects(expression filter.Expression, element map[string]any) (bool, error)
 	case *filter.AttributeExpression:
 		if e.Operator == filter.EQ {
 			is := element[e.AttributePath.AttributeName]
-			return strings.EqualFold(fmt.Sprint(is), fmt.Sprint(e.CompareValue)), nil
+			return strings.EqualFold(fmt.Sprint(is), fmt.Sprint(compared(e))), nil
 		}
 	case *filter.LogicalExpression:
 		left, err := selects(e.Left, element)

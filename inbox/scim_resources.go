@@ -309,13 +309,14 @@ func (p *pushed) list(r *http.Request, kind ledger.ResourceKind, params scim.Lis
 	return page, p.failed(err, "")
 }
 
-// unescaped is a string of a filter, which the parser leaves as JSON has it.
-func unescaped(value string) string {
+// compared is the value that a filter compares with. The parser leaves a string as JSON has it.
+func compared(e *filter.AttributeExpression) any {
+	text, is := e.CompareValue.(string)
 	var plain string
-	if json.Unmarshal([]byte(`"`+value+`"`), &plain) != nil {
-		return value
+	if is && json.Unmarshal([]byte(`"`+text+`"`), &plain) == nil {
+		return plain
 	}
-	return plain
+	return e.CompareValue
 }
 
 // narrow adds a filter to a query; false: it is none that identity providers need to find what they pushed.
@@ -324,11 +325,10 @@ func narrow(q *ledger.ResourceQuery, expression filter.Expression) bool {
 	case *filter.LogicalExpression:
 		return e.Operator == filter.AND && narrow(q, e.Left) && narrow(q, e.Right)
 	case *filter.AttributeExpression:
-		value, is := e.CompareValue.(string)
+		value, is := compared(e).(string)
 		if !is || value == "" || e.Operator != filter.EQ || e.AttributePath.SubAttribute != nil {
 			return false
 		}
-		value = unescaped(value)
 		name := strings.ToLower(e.AttributePath.AttributeName)
 		named := map[ledger.ResourceKind]string{ledger.ResourceUser: "username", ledger.ResourceGroup: "displayname"}[q.Kind]
 		switch at := slices.Index([]string{named, "externalid", "id"}, name); {

@@ -171,6 +171,7 @@ func TestAFirstPlanWaitsForItsSources(t *testing.T) {
 	_, verdict := o.SweepAndJudge()
 	require.False(t, verdict.Adopted)
 	require.Nil(t, verdict.Hold)
+	require.Contains(t, fmt.Sprint(verdict.Findings), "first-plan-waits source hr: it has never been read completely")
 	o.Advance(time.Minute)
 	o.groups["g1"] = sourceGroup{"team-web", []string{"ana"}}
 	o.read()
@@ -178,4 +179,5 @@ func TestAFirstPlanWaitsForItsSources(t *testing.T) {
 	require.False(t, verdict.Adopted)
 	require.NotNil(t, verdict.Hold)
 	require.Contains(t, fmt.Sprint(verdict.Hold.Rules), "the first run needs consent")
+	require.NotContains(t, fmt.Sprint(verdict.Findings), "first-plan-waits")
 }

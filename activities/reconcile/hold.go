@@ -177,9 +177,6 @@ func (s *task) stayApproved(ctx context.Context, run string, people []string) er
 func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.RunInput) (adopted bool,
 	hold *messages.Hold, err error) {
 	if len(b.Create) == 0 {
-		if unread, err := s.unreadSource(ctx); err != nil || unread {
-			return false, nil, err
-		}
 		return true, nil, s.Ledger.Adopt(ctx, s.Org, in.Run, "nobody: the first plan was empty", s.Now())
 	}
 	sum := sha256.Sum256([]byte(strings.Join(b.Create, "\n")))
@@ -192,24 +189,6 @@ func (s *task) emptyFirstPlan(ctx context.Context, b *policy.Bound, in session.R
 		return false, nil, err
 	}
 	return false, session.HoldMessage(open), s.Ledger.OpenHold(ctx, open)
-}
-
-// unreadSource reports whether a source of the policy has never been read completely: what it will give belongs to the
-// first plan. A source that posts may have nothing to say for long.
-func (s *task) unreadSource(ctx context.Context) (bool, error) {
-	for _, one := range s.Policy.Sources {
-		if one.Kind.Pushed() {
-			continue
-		}
-		known, err := s.Ledger.Source(ctx, s.Org, one.Name)
-		if errors.Is(err, ledger.ErrNotFound) || err == nil && known.Read == 0 {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-	return false, nil
 }
 
 // mostDecisions is how many former holds are searched for the decision on a first plan.

@@ -18,7 +18,6 @@ import (
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/plan"
 	"github.com/castellan-io/castellan/policy"
-	"github.com/castellan-io/castellan/source"
 )
 
 // JudgeInput asks for the verdict on a run's plan.
@@ -254,6 +253,10 @@ func (j *judgement) stop(ctx context.Context) (err error) {
 // hold handles a first plan that is empty, or that was rejected before.
 func (j *judgement) hold(ctx context.Context) (err error) {
 	if j.full && !j.dry && !j.stats.Adopted && j.result.Hold == nil && j.rejected == nil {
+		awaited, err := j.awaitSources(ctx)
+		if err != nil || awaited {
+			return err
+		}
 		if j.result.Adopted, j.result.Hold, err = j.emptyFirstPlan(ctx, j.bound, j.in.RunInput); err != nil {
 			return err
 		}
@@ -541,82 +544,3 @@ func listed(groups []string) string {
 	}
 	return "group " + strings.Join(groups, ", ")
 }
-
-// doubtSources notes which identity sources prove nothing about who has left. Whether the chain explains who their
-// people are is asked where that could take something from somebody, and in each full verification.
-func (j *judgement) doubtSources(ctx context.Context) (err error) {
-	if j.stats.Doubted, err = j.DoubtedSources(ctx); err != nil || !j.full && j.stats.Total().Removals == 0 {
-		return err
-	}
-	unexplained, err := j.UnexplainedSources(ctx)
-	if err == nil && j.full { // else people are looked at one by one, and nothing is taken from those
-		var posts []plan.DoubtedSource
-		if posts, err = j.UnexplainedPosts(ctx); err == nil {
-			err = j.reportPosts(ctx)
-		}
-		unexplained = append(unexplained, posts...)
-	}
-	for _, d := range unexplained {
-		j.findings = append(j.findings, access.Finding{Rule: "identity-unexplained", Subject: "source " + d.Name,
-			Detail: d.Why + ". The source gives them nothing, and nothing that depends on it is taken from anyone"})
-	}
-	j.stats.Doubted = append(j.stats.Doubted, unexplained...)
-	return err
-}
-
-// reportPosts reports sources that should post and do not, or that post what is refused. Nobody loses anything by that.
-func (j *judgement) reportPosts(ctx context.Context) error {
-	for _, spec := range j.Policy.Sources {
-		if !spec.Kind.Pushed() {
-			continue
-		}
-		known, err := j.Ledger.Source(ctx, j.Org, spec.Name)
-		if err != nil {
-			return err
-		}
-		if last := known.Posted; !last.IsZero() && j.Now().Sub(last) > spec.Quiet.Std() {
-			j.findings = append(j.findings, access.Finding{Rule: "feed-quiet", Subject: "source " + spec.Name,
-				Detail: fmt.Sprintf("it posted last at %s, more than %s ago (sources.quiet)", session.Timestamp(last), spec.Quiet)})
-		}
-		if known.Refused > 0 && j.Now().Sub(known.RefusedAt) < refusedLately {
-			j.findings = append(j.findings, access.Finding{Rule: "feed-refused", Subject: "source " + spec.Name,
-				Detail: fmt.Sprintf("%d of its posts were refused, the last at %s: %s", known.Refused,
-					session.Timestamp(known.RefusedAt), known.RefusedCode)})
-		}
-	}
-	return nil
-}
-
-// reportCycles reports groups of sources that contain each other. They come last: nothing is wrong with what is
-// written, and there may be so many that a summary would show little else.
-func (j *judgement) reportCycles(ctx context.Context) error {
-	if len(j.Policy.Sources) == 0 {
-		return nil
-	}
-	known, err := j.Ledger.Sources(ctx, j.Org)
-	if err != nil {
-		return err
-	}
-	for _, s := range known {
-		if j.Policy.Source(s.Name) == nil {
-			continue
-		}
-		for n, cycle := range s.Cycles {
-			detail := strings.Join(append(slices.Clone(cycle), cycle[0]), " → ")
-			if len(cycle) == 1 {
-				detail += ": the group is in itself; take it out in the directory"
-			} else {
-				detail += ": each has the members of all; take one out of the other in the directory"
-			}
-			if n == source.MaxCycles-1 {
-				detail += fmt.Sprintf(". There may be more than these %d", source.MaxCycles)
-			}
-			j.findings = append(j.findings, access.Finding{Rule: "group-cycle", Subject: "source " + s.Name,
-				Detail: detail})
-		}
-	}
-	return nil
-}
-
-// refusedLately is for how long refused posts of a source are reported.
-const refusedLately = 24 * time.Hour

@@ -183,13 +183,13 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 		o.Groups = append(o.Groups, groupOf(g))
 		opensNothing[g.ID] = g.Resources == 0 // it is -1 if the response does not tell
 	})
-	if err == nil {
-		err = s.lookForLinked(ctx, &o, last.Groups)
-	}
 	if err != nil {
 		return o, err
 	}
 	if o.Groups, err = s.WithSourceGroups(ctx, o.Groups); err != nil {
+		return o, err
+	}
+	if err := s.lookForLinked(ctx, &o, last.Groups); err != nil {
 		return o, err
 	}
 	named := slices.Concat(s.Policy.Entitlements(), last.Granted)
@@ -212,7 +212,7 @@ func (s *Session) ReadOutline(ctx context.Context, last policy.Last) (access.Out
 }
 
 // lookForLinked adds to an outline the groups that follow those of sources and that the search left out: another is
-// made in place of one only if there is none.
+// made in place of one only if there is none. Nothing is made for a group that its source no longer has.
 //
 // Calls: one for each group that the search does not show.
 func (s *Session) lookForLinked(ctx context.Context, o *access.Outline, links []policy.GroupLink) error {
@@ -221,7 +221,7 @@ func (s *Session) lookForLinked(ctx context.Context, o *access.Outline, links []
 		shown[g.ID] = true
 	}
 	for _, l := range links {
-		if shown[l.Group] {
+		if shown[l.Group] || !shown[l.Source] {
 			continue
 		}
 		shown[l.Group] = true

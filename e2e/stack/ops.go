@@ -98,12 +98,13 @@ func (s *Stack) Starter(ctx context.Context, args ...string) (string, error) {
 // CLI runs the plain Temporal CLI and returns what it printed, as Starter does. It runs it again while the server has
 // no time for the workflow, as people do.
 func (s *Stack) CLI(ctx context.Context, args ...string) (out string, err error) {
-	for deadline := time.Now().Add(time.Minute); ; {
-		out, err = s.command(ctx, s.Temporal.CLI, args...)
-		if err == nil || !strings.Contains(out, "Workflow is busy") || time.Now().After(deadline) {
-			return out, err
+	_ = Eventually(ctx, time.Minute, func() error {
+		if out, err = s.command(ctx, s.Temporal.CLI, args...); strings.Contains(out, "Workflow is busy") {
+			return err
 		}
-	}
+		return nil
+	})
+	return out, err
 }
 
 func (s *Stack) command(ctx context.Context, program string, args ...string) (string, error) {
