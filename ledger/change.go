@@ -23,16 +23,23 @@ var ErrAnswered = errors.New("the change already has another answer")
 func (l *Ledger) BeginChange(ctx context.Context, org, run, person string, target access.Entitlement,
 	at time.Time) (before access.Change, err error) {
 	err = l.write(ctx, org, "begin the change of "+person+" in "+string(target)+" of run "+run, func(w *write) error {
-		before, err = first(ctx, w.database, scanChange,
-			selectChange+` WHERE org = ? AND run = ? AND person = ? AND target = ?`,
-			org, run, person, string(target))
-		if err != nil || before.State != access.Planned && before.State != access.Sent {
-			return err
-		}
-		_, err = w.exec(ctx, `UPDATE lines SET state = 'sent', at = ?, attempts = attempts + 1
-			WHERE org = ? AND run = ? AND person = ? AND target = ?`, instant(orNow(at)), org, run, person, string(target))
+		before, err = w.begin(ctx, run, lineKey{person, target}, at, nil)
 		return err
 	})
+	return before, err
+}
+
+// begin marks a line Sent and returns it as it was. It stays as it is if may is given and says no.
+func (w *write) begin(ctx context.Context, run string, key lineKey, at time.Time,
+	may func(access.Change) bool) (before access.Change, err error) {
+	before, err = first(ctx, w.database, scanChange,
+		selectChange+` WHERE org = ? AND run = ? AND person = ? AND target = ?`, w.org, run, key.person, string(key.target))
+	if err != nil || before.State != access.Planned && before.State != access.Sent || may != nil && !may(before) {
+		return before, err
+	}
+	_, err = w.exec(ctx, `UPDATE lines SET state = 'sent', at = ?, attempts = attempts + 1
+		WHERE org = ? AND run = ? AND person = ? AND target = ?`, instant(orNow(at)), w.org, run, key.person,
+		string(key.target))
 	return before, err
 }
 
@@ -58,6 +65,25 @@ func (l *Ledger) EndChange(ctx context.Context, org, run string, c access.Change
 	return l.write(ctx, org, "record the answer to "+c.Label()+" of run "+run, func(w *write) error {
 		return w.record(ctx, run, []access.Change{c})
 	})
+}
+
+// EndAndBegin is EndChange for one change of a run and BeginChange for another, in one transaction, since each waits
+// for the disk. The other is returned as it was, and not begun unless may says so of it; none is returned if there is
+// no such line.
+func (l *Ledger) EndAndBegin(ctx context.Context, org, run string, c access.Change, person string,
+	target access.Entitlement, at time.Time, may func(access.Change) bool) (before *access.Change, err error) {
+	what := "record the answer to " + c.Label() + " of run " + run + ", and begin the next change"
+	err = l.write(ctx, org, what, func(w *write) error {
+		if err := w.record(ctx, run, []access.Change{c}); err != nil {
+			return err
+		}
+		next, err := w.begin(ctx, run, lineKey{person, target}, at, may)
+		if before = &next; errors.Is(err, ErrNotFound) {
+			before, err = nil, nil
+		}
+		return err
+	})
+	return before, err
 }
 
 // RecordLines is EndChange for several lines in one transaction: all are recorded or none.

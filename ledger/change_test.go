@@ -41,6 +41,45 @@ func TestAnInterruptedWriteIsKnownAfterwards(t *testing.T) {
 	})
 }
 
+// A change is answered and the next one begun in one transaction: of each, as if it were done alone.
+func TestAnswerAndBeginningOfTheNextAreOne(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		dev, ops := change(person(1), access.Add, "dev"), change(person(2), access.Add, "dev")
+		held := change(person(3), access.Add, "dev")
+		held.State = access.Held
+		plan(t, l, "r1", dev, ops, held)
+		begin(t, l, dev, noon)
+		may := func(is bool) func(access.Change) bool { return func(access.Change) bool { return is } }
+		next := func(done, next access.Change, is bool) *access.Change {
+			before, err := l.EndAndBegin(t.Context(), org, "r1", answer(done, access.Done, "accepted", noon), next.Person,
+				next.Target, noon, may(is))
+			require.NoError(t, err)
+			return before
+		}
+		state := func(c access.Change) access.ChangeState {
+			line, err := l.Line(t.Context(), org, "r1", c.Person, c.Target)
+			require.NoError(t, err)
+			return line.State
+		}
+		require.Equal(t, &held, next(dev, held, true))
+		require.Equal(t, &ops, next(dev, ops, false), "an answer may be repeated")
+		require.Equal(t, []access.ChangeState{access.Done, access.Planned, access.Held},
+			[]access.ChangeState{state(dev), state(ops), state(held)})
+		require.Equal(t, &ops, next(dev, ops, true))
+		require.Equal(t, access.Sent, state(ops))
+		require.Nil(t, next(dev, change(person(9), access.Add, "dev"), true), "there is no such line")
+		require.NoError(t, l.CancelChange(t.Context(), org, "r1", ops.Person, ops.Target))
+		require.Equal(t, access.Planned, state(ops))
+
+		_, err := l.EndAndBegin(t.Context(), org, "r1", answer(dev, access.Refused, "no", noon), ops.Person, ops.Target, noon,
+			may(true))
+		require.ErrorIs(t, err, ledger.ErrAnswered)
+		require.Equal(t, access.Planned, state(ops), "neither or both")
+		require.Len(t, holdings(t, l, dev.Person, noon.Add(time.Hour)), 1)
+	})
+}
+
 func TestHeldLinesAreNotBegun(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {

@@ -64,6 +64,9 @@ func linesQuery(org, run string, f Filter) (string, []any) {
 	if f.After != (Key{}) {
 		and(`(rank, person, target) > (?, ?, ?)`, rank(f.After.Action), f.After.Person, string(f.After.Target))
 	}
+	if f.Person != "" { // else a person's few lines are looked for in the order of all
+		return query + ` ORDER BY +rank, target LIMIT ?`, append(args, atMost(f.Limit))
+	}
 	return query + ` ORDER BY rank, person, target LIMIT ?`, append(args, atMost(f.Limit))
 }
 

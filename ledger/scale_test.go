@@ -63,6 +63,9 @@ func TestQuestionsFindTheirIndex(t *testing.T) {
 				return l.ExplainLines(t.Context(), org, "r1",
 					ledger.Filter{After: ledger.Key{Action: access.Remove, Person: one[0], Target: group("g7")}})
 			}, []string{"lines_in_order"}},
+			"a person's lines": {func() (string, error) {
+				return l.ExplainLines(t.Context(), org, "r1", ledger.Filter{Person: one[0]})
+			}, []string{"lines_pkey", "lines_1", "sqlite_autoindex_lines_1"}},
 			"lines to hash": {func() (string, error) {
 				return l.ExplainHashOrder(t.Context(), org, "r1", ledger.Key{Person: one[0], Target: group("g7")})
 			},

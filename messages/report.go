@@ -189,7 +189,7 @@ type ExplainedIdentity struct {
 	LinkedBy string    `json:"linkedBy,omitempty"`
 	// Attributes are the values for records, by attribute and expression.
 	Attributes []Fact           `json:"attributes,omitempty"`
-	Groups     []ExplainedGroup `json:"groups,omitempty"` // that give something
+	Groups     []ExplainedGroup `json:"groups,omitempty"` // that give something, or will
 	Others     int              `json:"others,omitempty"` // the number of all other groups
 }
 
@@ -197,6 +197,8 @@ type ExplainedIdentity struct {
 type ExplainedGroup struct {
 	Group string               `json:"group"`
 	Gives []access.Entitlement `json:"gives"`
+	// Waits is the group at Atlassian that follows it once somebody has decided how the two differ.
+	Waits string `json:"waits,omitempty"`
 }
 
 // ExplainedRecord is what a provision decides about a person's record.

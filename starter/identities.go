@@ -123,7 +123,12 @@ func printIdentities(w io.Writer, all []messages.ExplainedIdentity) {
 			}
 			printFacts(t, i.Attributes)
 			for _, g := range i.Groups {
-				display.Fprintf(t, "  group %s\tgives %s\n", g.Group, joined(g.Gives))
+				if len(g.Gives) > 0 {
+					display.Fprintf(t, "  group %s\tgives %s\n", g.Group, joined(g.Gives))
+				}
+				if g.Waits != "" {
+					display.Fprintf(t, "  group %s\twaits: group %s differs from it, see starter conflicts\n", g.Group, g.Waits)
+				}
 			}
 			if i.Others > 0 {
 				display.Fprintf(t, "  %d other groups\tgive nothing\n", i.Others)

@@ -72,14 +72,16 @@ func TestPrintExplanationTellsWhatSourcesSay(t *testing.T) {
 		Identities: []messages.ExplainedIdentity{{Identity: "hr:1", State: "present", Since: at, Account: "712020:a",
 			Linked: at, LinkedBy: "address ana@acme.example",
 			Attributes: []messages.Fact{{Name: "title = title", Value: "Lead"}, {Name: "department = dept", Unknown: "no dept"}},
-			Groups:     []messages.ExplainedGroup{{Group: "hr:crew", Gives: []access.Entitlement{"group:a", "group:b"}}}, Others: 3}},
+			Groups: []messages.ExplainedGroup{{Group: "hr:crew", Gives: []access.Entitlement{"group:a", "group:b"}},
+				{Group: "hr:web", Waits: "web"}}, Others: 3}},
 		Records: []messages.ExplainedRecord{{Provision: "staff", State: "linked", Record: "r1", Account: "712020:a",
 			Found: "binding", Bound: at, BoundBy: "provision staff", Action: "update",
 			Edits:  []access.Edit{{Attribute: "title", From: "Dev", To: "Lead"}, {Attribute: "nickName", To: "an"}},
 			HeldBy: []string{"external"}, Notes: []string{"duplicate: x"}}},
 	}
 	wants := []string{"identity hr:1\n", "present since " + localTime(at), "none", "title = title", "Lead",
-		"not known: no dept", "group hr:crew", "gives group:a, group:b", "3 other groups     give nothing",
+		"not known: no dept", "group hr:crew", "gives group:a, group:b",
+		"group hr:web", "waits: group web differs from it, see starter conflicts", "3 other groups     give nothing",
 		"record of provision staff\n", "r1, found by binding", "by provision staff", `title: "Dev" → "Lead"`, "overwrites",
 		`nickName: "" → "an"`, "writes", "external", "duplicate: x"}
 	text := printed(t, func(w io.Writer) { printExplanation(w, x) })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -288,7 +289,7 @@ func (s *session) startRestore(ctx context.Context, org string, g messages.Recor
 func printRestore(w io.Writer, s messages.RestoreState) {
 	display.Fprintf(w, "restore of group %s of %s: %s\n", s.Lost.Name, s.Org, s.State)
 	display.Fprintf(w, "  by its record of %s: %d members; app roles: %s\n", localTime(s.Lost.Refreshed), s.Lost.Members,
-		joined(s.Lost.Roles))
+		cmp.Or(joined(s.Lost.Roles), "none"))
 	switch {
 	case s.Lost.Exists:
 		display.Fprintf(w, "  a group of that name exists: it gets only what it lacks, and nothing is removed\n")

@@ -323,6 +323,7 @@ func (s *orgSync) syncNow(ctx workflow.Context, in messages.SyncNowInput) (messa
 			nil
 	}
 	if in.Person == "" {
+		s.readFailing(ctx)
 		s.requestFull("asked for", in.By)
 		return messages.Answer{Message: "a full verification starts as soon as nothing else is running"}, nil
 	}

@@ -74,6 +74,27 @@ func (s *orgSync) watchSource(ctx workflow.Context, name string) {
 	})
 }
 
+// read has a source read at once.
+func (s *orgSync) read(name string) {
+	s.readNow[name] = true
+	if stop := s.sourceWatches[name]; stop != nil {
+		stop()
+	}
+	s.wake = true
+}
+
+// readFailing has the sources read at once that could not be read: each waits longer after every failure.
+func (s *orgSync) readFailing(ctx workflow.Context) {
+	if workflow.GetVersion(ctx, "sync-now-reads-failing-sources", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return
+	}
+	for _, one := range s.Sources {
+		if one.Problem != "" && !one.Posts {
+			s.read(one.Name)
+		}
+	}
+}
+
 // restartSourceWatches ends the watches, so that they start again under the policy in force.
 func (s *orgSync) restartSourceWatches() {
 	for _, name := range workflow.DeterministicKeys(s.sourceWatches) {
@@ -262,11 +283,7 @@ func (s *orgSync) acceptSource(ctx workflow.Context, in messages.AcceptSourceInp
 	if known := s.sourceStatus(in.Source); known != nil {
 		known.Suspect = ""
 	}
-	s.readNow[in.Source] = true
-	if stop := s.sourceWatches[in.Source]; stop != nil {
-		stop()
-	}
-	s.wake = true
+	s.read(in.Source)
 	return messages.Answer{Message: "accepted: source " + in.Source + " is read again now; what is missing counts, and the guard judges the changes that follow"}, nil
 }
 

@@ -114,6 +114,27 @@ func TestOrgSyncGoesOnWithoutASource(t *testing.T) {
 	l.start(2 * time.Second)
 }
 
+// TestOrgSyncSyncNowReadsAFailingSource: what could not be read is read at once when somebody asks for a verification,
+// rather than after its pause. A source that can be read keeps its interval.
+func TestOrgSyncSyncNowReadsAFailingSource(t *testing.T) {
+	failing := func() (sources.WatchResult, error) {
+		return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Problem: "no such file", Failing: begin}}, nil
+	}
+	for name, c := range map[string]struct {
+		read func() (sources.WatchResult, error)
+		once int
+	}{"failing": {failing, 2}, "read": {wasRead(), 1}} {
+		t.Run(name, func(t *testing.T) {
+			l := newSourceLoop(t, c.read, c.read)
+			done := l.updateAt(2*time.Second, messages.SyncNow, messages.SyncNowInput{By: "ana"})
+			l.start(3 * time.Second)
+			contains(t, done.message(t), "a full verification starts")
+			once := slices.DeleteFunc(slices.Clone(l.reads), func(in sources.WatchInput) bool { return !in.Once })
+			require.Len(t, once, c.once)
+		})
+	}
+}
+
 // TestOrgSyncListsSourcesByState: the workflow list finds organizations by the states of their sources.
 func TestOrgSyncListsSourcesByState(t *testing.T) {
 	for want, is := range map[string]messages.SourceStatus{

@@ -121,6 +121,7 @@ type reconciliation struct {
 	execution string // the workflow's first execution: after a reset it is another
 	named     bool   // the loop's signals must name their execution
 	inFlight  int
+	waiting   int                         // groups of changes that wait for the gate
 	failures  int                         // in a row
 	problem   error                       // stops the writing
 	guarded   map[access.Entitlement]bool // protected targets with a removal in flight
@@ -375,7 +376,10 @@ func (r *reconciliation) end(ctx workflow.Context, err error) (messages.RunSumma
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	if err != nil {
 		r.Run.State = messages.RunStopped
-		_ = workflow.Await(whole, func() bool { return r.inFlight == 0 })
+		if r.problem == nil {
+			r.problem = err // nothing waits for the gate any more
+		}
+		_ = workflow.Await(whole, func() bool { return r.inFlight+r.waiting == 0 })
 		if !temporal.IsCanceledError(err) {
 			r.Run.Problem = &messages.Problem{Kind: kit.KindOf(err), Message: kit.MessageOf(err),
 				Since: workflow.Now(ctx)}

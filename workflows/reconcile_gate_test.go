@@ -33,26 +33,45 @@ func (r *runTest) begun() int {
 }
 
 func TestReconcileClosedGateStopsTheNextWriteAndIsAnswered(t *testing.T) {
-	r := newRunTest(t, crowd(40)...)
+	for name, people := range map[string]int{
+		"one by one": 40,
+		"several, of which an activity made too few": 250,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRunTest(t, crowd(people)...)
+			r.gate(2500*time.Millisecond, true, 7)
+			begun := 0
+			r.env.RegisterDelayedCallback(func() {
+				begun = r.begun()
+				require.Equal(t, []messages.WritesPausedSignal{{Run: "r1", Turn: 7, Execution: "default-test-run-id"}},
+					r.asides)
+				value, err := r.env.QueryWorkflow(messages.Status)
+				require.NoError(t, err)
+				var sum messages.RunSummary
+				require.NoError(t, value.Get(&sum))
+				require.NotEmpty(t, sum.Run)
+			}, 10*time.Second)
+			r.env.RegisterDelayedCallback(func() {
+				require.Equal(t, begun, r.begun(), "it writes though its gate is closed")
+			}, time.Hour)
+			r.gate(2*time.Hour, false, 7)
+			sum := r.do()
+			require.Equal(t, people, sum.Counts.Done)
+			require.Greater(t, begun, 0)
+			require.Less(t, begun, 40)
+			require.LessOrEqual(t, r.most, 8, "writes at once")
+		})
+	}
+}
+
+// A run that ends while changes wait for its gate does not wait for them.
+func TestReconcileEndsThoughChangesWaitForTheGate(t *testing.T) {
+	r := newRunTest(t, crowd(250)...)
 	r.gate(2500*time.Millisecond, true, 7)
-	begun := 0
-	r.env.RegisterDelayedCallback(func() {
-		begun = r.begun()
-		require.Equal(t, []messages.WritesPausedSignal{{Run: "r1", Turn: 7, Execution: "default-test-run-id"}},
-			r.asides)
-		value, err := r.env.QueryWorkflow(messages.Status)
-		require.NoError(t, err)
-		var sum messages.RunSummary
-		require.NoError(t, value.Get(&sum))
-		require.NotEmpty(t, sum.Run)
-	}, 10*time.Second)
-	r.env.RegisterDelayedCallback(func() { require.Equal(t, begun, r.begun(), "it writes though its gate is closed") },
-		time.Hour)
-	r.gate(2*time.Hour, false, 7)
-	sum := r.do()
-	require.Equal(t, 40, sum.Counts.Done)
-	require.Greater(t, begun, 0)
-	require.Less(t, begun, 40)
+	r.env.RegisterDelayedCallback(r.env.CancelWorkflow, time.Minute)
+	r.do()
+	require.Less(t, r.begun(), 40)
+	require.WithinDuration(t, begin.Add(time.Minute), r.env.Now(), time.Minute)
 }
 
 func TestReconcileGateClosedAgainIsAnsweredAgain(t *testing.T) {

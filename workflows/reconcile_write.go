@@ -71,9 +71,8 @@ func (r *reconciliation) write(ctx workflow.Context, action access.Action, then 
 func (r *reconciliation) grouped(ctx workflow.Context, action access.Action,
 	next apply.NextResult) (groups [][]apply.Line) {
 	most := 1
-	if next.More && action != access.Remove && !r.isGrantsRun() && workflow.GetVersion(ctx, "writes-together", workflow.DefaultVersion,
-		1) > workflow.DefaultVersion {
-		most = writesTogether
+	if next.More && action != access.Remove && !r.isGrantsRun() {
+		most = writesTogether(ctx)
 	}
 	for _, line := range next.Lines {
 		if n := len(groups) - 1; n >= 0 && !line.Guarded && !groups[n][0].Guarded && len(groups[n]) < most {
@@ -85,8 +84,18 @@ func (r *reconciliation) grouped(ctx workflow.Context, action access.Action,
 	return groups
 }
 
-// writesTogether is how many changes of a large plan one activity makes: few enough that a pause is obeyed at once.
-const writesTogether = 5
+// writesTogether is how many changes of a large plan one activity makes at most; it goes on to another for two seconds,
+// so a pause is soon obeyed.
+func writesTogether(ctx workflow.Context) int {
+	switch workflow.GetVersion(ctx, "writes-together", workflow.DefaultVersion, 2) {
+	case workflow.DefaultVersion:
+		return 1
+	case 1:
+		return 5
+	default:
+		return 20
+	}
+}
 
 // writeBatch starts the changes of some lines, until their read is too old.
 func (r *reconciliation) writeBatch(ctx workflow.Context, action access.Action, groups [][]apply.Line,
@@ -177,7 +186,7 @@ func (r *reconciliation) awaitSlot(ctx workflow.Context, line apply.Line) error 
 		most = 1
 	}
 	mayGo := func() bool {
-		return !r.Gate.Closed && r.inFlight < most && !(line.Guarded && r.guarded[line.Target])
+		return !r.Gate.Closed && r.inFlight+r.waiting < most && !(line.Guarded && r.guarded[line.Target])
 	}
 	if err := workflow.Await(ctx, func() bool { return mayGo() || r.problem != nil }); err != nil {
 		return err
@@ -208,10 +217,11 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 	})
 }
 
-// startChanges starts several changes, one after another. Those that were not made, because one before them failed,
-// are each made by an activity of their own, which tries again as long as any.
+// startChanges starts several changes, one after another. Those that were not made, because one before them failed or
+// it took long, are each made by an activity of their own, which tries again as long as any.
 func (r *reconciliation) startChanges(ctx workflow.Context, action access.Action, lines []apply.Line) {
 	r.inFlight++
+	run, many := ctx, len(lines) > 5 // no more than five were not asked in histories of before
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	in := apply.ChangesInput{RunInput: r.ref(), Fresh: r.isApprovedHold()}
 	for _, line := range lines {
@@ -233,6 +243,9 @@ func (r *reconciliation) startChanges(ctx workflow.Context, action access.Action
 			if slices.Contains(r.Exhausted, messages.Exhausted{Action: action, Target: line.Target}) {
 				continue
 			}
+			if many && r.stopsBefore(run, ctx) {
+				return // what is left is for the next verification
+			}
 			var result apply.ChangeResult
 			if err := act.Apply(ctx, r.in.Org, r.changeOf(line), line).Get(ctx, &result); err != nil {
 				r.recordFailedChange(line, err)
@@ -242,6 +255,17 @@ func (r *reconciliation) startChanges(ctx workflow.Context, action access.Action
 			r.count(action, line, result)
 		}
 	})
+}
+
+// stopsBefore waits while writes are paused, none of which is in flight then, and reports whether the run makes no more
+// changes.
+func (r *reconciliation) stopsBefore(run, ctx workflow.Context) bool {
+	if r.Gate.Closed {
+		r.inFlight, r.waiting = r.inFlight-1, r.waiting+1
+		_ = workflow.Await(ctx, func() bool { return !r.Gate.Closed || r.problem != nil || run.Err() != nil })
+		r.inFlight, r.waiting = r.inFlight+1, r.waiting-1
+	}
+	return r.problem != nil || run.Err() != nil
 }
 
 func (r *reconciliation) changeOf(line apply.Line) apply.ChangeInput {
@@ -287,7 +311,7 @@ func (r *reconciliation) count(action access.Action, line apply.Line, result app
 // drain waits for all writes in flight.
 func (r *reconciliation) drain(ctx workflow.Context) error {
 	whole, _ := workflow.NewDisconnectedContext(ctx)
-	if err := workflow.Await(whole, func() bool { return r.inFlight == 0 }); err != nil {
+	if err := workflow.Await(whole, func() bool { return r.inFlight+r.waiting == 0 }); err != nil {
 		return err
 	}
 	if r.problem != nil {

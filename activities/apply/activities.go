@@ -21,6 +21,7 @@ func New(env *session.Env) *Activities { return &Activities{env: env} }
 // Session is a session that can ask what has to be asked before a write.
 type Session struct {
 	*session.Session
+	several *several // nil: one change is made alone
 }
 
 // writer is the only one of the organization in the product; record.go has that of SCIM directories.
@@ -31,5 +32,5 @@ func (a *Activities) open(ctx context.Context, org, hash string) (*Session, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Session{s}, nil
+	return &Session{Session: s}, nil
 }

@@ -51,29 +51,29 @@ type ChangeResult struct {
 // idempotent too: adding a member twice gets "already", removing a non-member 404.
 func (a *Activities) Apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
 	defer session.AutoHeartbeat(ctx)()
-	return a.apply(ctx, in)
-}
-
-func (a *Activities) apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
 	s, err := a.open(ctx, in.Org, in.Policy)
 	if err != nil {
 		return ChangeResult{}, err
 	}
+	return s.apply(ctx, in)
+}
+
+func (s *Session) apply(ctx context.Context, in ChangeInput) (ChangeResult, error) {
 	if apply := s.ofOtherKind(in.Target); apply != nil {
 		return apply(ctx, in)
 	}
-	lent := in.Now
-	if !lent {
-		if lent, err = s.lent(ctx, in); err != nil {
+	line, begun := s.takeBegun()
+	if !begun {
+		lent, err := s.lent(ctx, in)
+		if err != nil {
 			return ChangeResult{}, err
 		}
-	}
-	if lent {
-		return s.applyGrant(ctx, in)
-	}
-	line, err := s.Ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.Now())
-	if err != nil {
-		return ChangeResult{}, err
+		if lent {
+			return s.applyGrant(ctx, in)
+		}
+		if line, err = s.Ledger.BeginChange(ctx, in.Org, in.Run, in.Person, in.Target, s.Now()); err != nil {
+			return ChangeResult{}, err
+		}
 	}
 	if !line.State.Open() {
 		return ChangeResult{State: line.State, Answer: line.Answer}, nil
@@ -109,44 +109,8 @@ func (a *Activities) apply(ctx context.Context, in ChangeInput) (ChangeResult, e
 			return s.end(ctx, in.Run, line, gone.State, gone.Answer)
 		}
 	}
-	_, err = s.write(ctx, in.Run, line)
+	_, err := s.write(ctx, in.Run, line)
 	return s.settle(ctx, in.Run, line, err)
-}
-
-// ChangesInput names several lines of a run's plan.
-type ChangesInput struct {
-	session.RunInput
-	Lines []LineRef `json:"lines"`
-	Fresh bool      `json:"fresh,omitempty"` // as in ChangeInput
-}
-
-// LineRef names a line of a plan.
-type LineRef struct {
-	Person string             `json:"person"`
-	Target access.Entitlement `json:"target"`
-}
-
-// ApplySeveral makes several changes, one after another, as Apply does each. It returns what became of those that were
-// made, and ends with the first that fails: its results are then fewer than the lines. A line whose target takes
-// nothing more is passed over, with no state.
-func (a *Activities) ApplySeveral(ctx context.Context, in ChangesInput) (results []ChangeResult, err error) {
-	defer session.AutoHeartbeat(ctx)()
-	closed := map[access.Entitlement]bool{}
-	for _, line := range in.Lines {
-		if closed[line.Target] {
-			results = append(results, ChangeResult{})
-			continue
-		}
-		result, err := a.apply(ctx, ChangeInput{RunInput: in.RunInput, Person: line.Person, Target: line.Target,
-			Fresh: in.Fresh})
-		if err != nil {
-			activity.GetLogger(ctx).Info("a change of several failed; the rest is done one by one", "error", err)
-			return results, nil //nolint:nilerr // Apply is asked for the line again, and tells what is wrong
-		}
-		closed[line.Target] = result.Closed
-		results = append(results, result)
-	}
-	return results, nil
 }
 
 // ofOtherKind returns what makes changes that are not about one person's access alone; nil if the target is.
@@ -320,7 +284,11 @@ func (s *Session) end(ctx context.Context, run string, line access.Change, state
 	// An answer must be recorded even while the activity is being cancelled.
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := s.Ledger.EndChange(keep, s.Org, run, line); err != nil {
+	record := s.Ledger.EndChange
+	if s.several != nil && ctx.Err() == nil {
+		record = s.endAndBegin
+	}
+	if err := record(keep, s.Org, run, line); err != nil {
 		return ChangeResult{}, fmt.Errorf("record the answer to %s: %w", line.Label(), err)
 	}
 	return ChangeResult{State: state, Answer: answer}, nil

@@ -96,28 +96,6 @@ guard: {adopt: auto}
 	require.Equal(t, []apply.ChangeResult{result, {}}, several, "the second is not tried")
 }
 
-func severalOf(run session.RunInput, lines ...apply.Line) apply.ChangesInput {
-	in := apply.ChangesInput{RunInput: run}
-	for _, line := range lines {
-		in.Lines = append(in.Lines, apply.LineRef{Person: line.Person, Target: line.Target})
-	}
-	return in
-}
-
-// What was made before a failure is told, so that nothing is lost of it.
-func TestApplySeveralEndsWithTheFirstThatFails(t *testing.T) {
-	t.Parallel()
-	o, in := planned(t, access.Add)
-	jo := apply.Line{Person: in.Person, Target: in.Target}
-	nobody := apply.Line{Person: "nobody", Target: in.Target}
-	write := func(lines ...apply.Line) []apply.ChangeResult {
-		return activitytest.Must[[]apply.ChangeResult](o, o.Acts.Apply.ApplySeveral, severalOf(in.RunInput, lines...))
-	}
-	require.Equal(t, []apply.ChangeResult{{State: access.Done, Answer: "accepted"}}, write(jo, nobody, jo))
-	require.True(t, o.Holding(in.Person).Owned)
-	require.Empty(t, write(nobody, jo))
-}
-
 // A write of which nobody knows whether it was done is read back before anything is written again.
 func TestApplyReadsBackAnUnknownOutcome(t *testing.T) {
 	t.Parallel()

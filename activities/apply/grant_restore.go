@@ -32,13 +32,18 @@ func Restored(org string, p access.Person, h access.Holding, grants []access.Gra
 // lent reports whether a line gives what grants alone give: then the person is held against the policy once more just
 // before it is written, whichever run writes it.
 func (s *Session) lent(ctx context.Context, in ChangeInput) (bool, error) {
-	if len(s.Policy.Grants) == 0 {
-		return false, nil
+	if in.Now || len(s.Policy.Grants) == 0 {
+		return in.Now, nil
 	}
 	line, err := s.Ledger.Line(ctx, in.Org, in.Run, in.Person, in.Target)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return false, nil
 	}
+	return onlyGrants(line), err
+}
+
+// onlyGrants reports whether an open line adds what grants alone give.
+func onlyGrants(line access.Change) bool {
 	return (line.State == access.Planned || line.State == access.Sent) && line.Action == access.Add &&
-		access.OnlyGrants(line.Reasons), err
+		access.OnlyGrants(line.Reasons)
 }

@@ -126,7 +126,7 @@ func (j *judgement) read(ctx context.Context) (err error) {
 	_, bound := policy.BindSince(j.Policy, j.outline.Outline, j.outline.Last)
 	for _, name := range j.bound.Create {
 		bound = append(bound, access.Finding{Rule: "group-to-create", Subject: name,
-			Detail: "it will be created, and filled as the plan shows, once the first plan is approved"})
+			Detail: "it is created and filled as the plan shows; before the first plan is approved, nothing is"})
 	}
 	if j.evidence, err = j.task.evidence(ctx, j.bound, j.outline.Outline, j.in.RunInput,
 		j.in.Scope == messages.ScopeFull); err != nil {

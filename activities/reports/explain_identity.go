@@ -72,8 +72,12 @@ func (e *explanation) addIdentities(ctx context.Context, x *messages.Explanation
 	if err != nil {
 		return err
 	}
+	waits, err := e.waits(ctx)
+	if err != nil {
+		return err
+	}
 	for _, one := range all {
-		x.Identities = append(x.Identities, e.identity(one, links[one.Ref()]))
+		x.Identities = append(x.Identities, e.identity(one, links[one.Ref()], waits))
 	}
 	for _, p := range e.Policy.Provision {
 		at := slices.IndexFunc(all, func(one ledger.BoundIdentity) bool { return slices.Contains(p.From, one.Source) })
@@ -91,8 +95,21 @@ func (e *explanation) addIdentities(ctx context.Context, x *messages.Explanation
 	return nil
 }
 
+// waits lists the groups at Atlassian that do not follow a source's group before somebody decides, by the source's id.
+func (e *explanation) waits(ctx context.Context) (map[string]string, error) {
+	all, err := e.Ledger.Conflicts(ctx, e.Org)
+	waits := map[string]string{}
+	for _, c := range all {
+		if c.Open() && !c.Linked {
+			waits[access.SourceGroupID(c.Source, c.Key)] = c.GroupName
+		}
+	}
+	return waits, err
+}
+
 // identity tells what a source says of somebody, and what the groups there give.
-func (e *explanation) identity(one ledger.BoundIdentity, link ledger.Binding) messages.ExplainedIdentity {
+func (e *explanation) identity(one ledger.BoundIdentity, link ledger.Binding,
+	waits map[string]string) messages.ExplainedIdentity {
 	x := messages.ExplainedIdentity{Identity: one.Ref().String(), Address: one.Address, State: one.State,
 		Since: one.Since, Stated: one.Stated, Lapsed: e.Lapsed(one), Account: one.Account}
 	if one.Enabled != nil && !*one.Enabled {
@@ -118,8 +135,8 @@ func (e *explanation) identity(one ledger.BoundIdentity, link ledger.Binding) me
 	}
 	for _, g := range one.Groups {
 		gives[g.Name] = append(gives[g.Name], e.synced(g)...)
-		if len(gives[g.Name]) > 0 {
-			x.Groups = append(x.Groups, messages.ExplainedGroup{Group: g.Name, Gives: gives[g.Name]})
+		if wait := waits[access.SourceGroupID(g.Source, g.Key)]; len(gives[g.Name]) > 0 || wait != "" {
+			x.Groups = append(x.Groups, messages.ExplainedGroup{Group: g.Name, Gives: gives[g.Name], Waits: wait})
 		} else {
 			x.Others++
 		}

@@ -70,6 +70,9 @@ func TestGroupsOfAFileFollow(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, out, "accept-conflict")
 	require.Contains(t, out, c.Conflict)
+	out, err = o.Starter(t.Context(), "explain", org, o.Staff["e-p01"].Email)
+	require.NoError(t, err)
+	require.Contains(t, out, "waits: group other differs from it, see starter conflicts")
 
 	reject := messages.ConflictInput{Conflict: c.Conflict, By: "boss@example.com", Note: "CHG-7"}
 	var answer messages.Answer
