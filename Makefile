@@ -35,7 +35,7 @@ test: bin/gotestsum bin/temporal ## Run the tests beside the code, and end to en
 # Lint runs vet already. The slowest package begins first: the tests of workflows run one after the other.
 UNIT = ./workflows $$(go list ./... | grep -v '/castellan/e2e')
 test-unit: bin/gotestsum ## Run the tests beside the code
-	@scripts/test unit -vet=off -short -timeout 10m $(UNIT)
+	@scripts/in-memory scripts/test unit -vet=off -short -timeout 10m $(UNIT)
 
 # The race detector finds nothing where nothing runs concurrently, so it runs for packages that lock or serve, or whose
 # tests do. SQLite, which is translated from C, would be some twenty times slower; it shares no memory with our code,
@@ -48,18 +48,19 @@ RACED_WORKFLOWS = TestRecordedHistoriesReplay|TestTemporaryGrantTenThousandGrant
 test-race: bin/gotestsum ## Run the tests of packages with concurrency under the race detector
 	@[ -n "$(RACE)" ] || { echo "the race detector needs a C compiler" >&2; exit 2; }
 	@failed=0; \
-	scripts/test race $(RACE) -vet=off -short -timeout 25m $(RACED) || failed=1; \
-	scripts/test race-workflows $(RACE) -vet=off -short -timeout 25m -run '^($(RACED_WORKFLOWS))$$' ./workflows || failed=1; \
+	scripts/in-memory scripts/test race $(RACE) -vet=off -short -timeout 25m $(RACED) || failed=1; \
+	scripts/in-memory scripts/test race-workflows $(RACE) -vet=off -short -timeout 25m -run '^($(RACED_WORKFLOWS))$$' ./workflows || failed=1; \
 	exit $$failed
 
 LARGE = $(shell grep -rl --include='*_test.go' 'testing\.Short()' --exclude-dir=e2e .)
 test-large: bin/gotestsum ## Run the slow tests beside the code
-	@scripts/test large -vet=off -timeout 15m -run "^($$(grep -ho '^func Test[A-Za-z0-9_]*' $(LARGE) | cut -c6- | paste -sd '|'))$$" $(sort $(dir $(LARGE)))
+	@scripts/in-memory scripts/test large -vet=off -timeout 15m -run "^($$(grep -ho '^func Test[A-Za-z0-9_]*' $(LARGE) | cut -c6- | paste -sd '|'))$$" $(sort $(dir $(LARGE)))
 
 # Those that take longest begin first. With -short, long tests (suite.Long) are left to test-shipped.
-E2E = ./e2e/sync ./e2e/grants ./e2e/identities ./e2e/reviews ./e2e/rules $$(go list ./e2e/... | grep -Ev "/e2e/(contract|sources)")
-test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests
-	@go run ./e2e/server scripts/test e2e -vet=off -short -count=1 -p 3 -timeout 30m -skip '^TestCampaign' $(E2E)
+E2E = ./e2e/sync ./e2e/grants ./e2e/identities ./e2e/reviews ./e2e/rules $$(go list ./e2e/... | grep -Ev "/e2e/(campaign|contract|sources)")
+SHORT ?= -short
+test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests (SHORT= with the long ones)
+	@scripts/in-memory go run ./e2e/server scripts/test e2e -vet=off $(SHORT) -count=1 -p 3 -timeout 30m -skip '^TestCampaign' $(E2E)
 
 SOURCES ?= ./e2e/sources/...
 test-sources: bin/gotestsum bin/temporal ## Test identity sources with real servers: slapd, Samba (as root), an npm service
@@ -68,7 +69,7 @@ test-sources: bin/gotestsum bin/temporal ## Test identity sources with real serv
 # The packages whose tests need a Temporal server.
 SHIPPED ?= ./e2e/sync ./e2e/grants ./e2e/rules ./e2e/reviews ./e2e/identities
 test-shipped: bin/gotestsum bin/temporal tools-server ## Run the end-to-end tests on the Temporal server that Compose ships (PostgreSQL: CASTELLAN_TEST_POSTGRES)
-	@go run ./e2e/server --shipped scripts/test shipped -vet=off -count=1 -p 3 -timeout 30m -skip '^TestCampaign' $(SHIPPED)
+	@scripts/in-memory go run ./e2e/server --shipped scripts/test shipped -vet=off -count=1 -p 3 -timeout 30m -skip '^TestCampaign' $(SHIPPED)
 
 check: ## Run all that CI runs: lint, all tests in all ways, campaigns
 	@scripts/check
@@ -94,7 +95,7 @@ contract: bin/gotestsum ## Check every request and simulated answer against the 
 N ?= 20
 GRANTS ?= 40
 campaign: bin/gotestsum bin/temporal ## Inject random faults N times, with GRANTS grants in each scenario, and check that all access is right (SEED=first)
-	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_GRANTS=$(GRANTS) CASTELLAN_SEED="$(SEED)" scripts/test campaign -count=1 -p 2 -parallel 8 -timeout 3h -run '^TestCampaign' ./e2e/...
+	@FORMAT=standard-verbose CASTELLAN_CAMPAIGN=$(N) CASTELLAN_GRANTS=$(GRANTS) CASTELLAN_SEED="$(SEED)" scripts/in-memory scripts/test campaign -count=1 -p 2 -parallel 8 -timeout 3h -run '^TestCampaign' ./e2e/...
 
 bench-grants: bin/gotestsum bin/temporal ## Measure what N open grants cost (5000 take at least ten minutes)
 	@FORMAT=standard-verbose CASTELLAN_OPEN_GRANTS=$(N) scripts/test bench-grants -count=1 -timeout 90m -run '^TestManyOpenGrants$$' ./e2e/grants

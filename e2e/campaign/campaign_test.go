@@ -81,16 +81,6 @@ func schedules(t *testing.T, of organizationOf, faults func(i int) []cloud.Fault
 	}
 }
 
-// TestRulesUnderFaults is a short campaign of rules for every run of the tests.
-func TestRulesUnderFaults(t *testing.T) {
-	const n, seed = 1, 1
-	c := begin(t, ruledOrganization)
-	for i := range n {
-		c.schedule(t, seed+uint64(i))
-	}
-	c.report(t, n, seed)
-}
-
 // asked returns how many schedules are asked for, and the first one's seed.
 func asked(t *testing.T) (n int, seed uint64) {
 	t.Helper()

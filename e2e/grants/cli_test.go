@@ -95,6 +95,7 @@ func (o *testOrg) holds(name, what string) bool {
 }
 
 func TestGrantsByTheOpsCommand(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, approvedGrants)
 	mail := openMailbox(t)

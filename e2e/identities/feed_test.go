@@ -264,6 +264,7 @@ func (o *fedOrg) login(l idp.Login, spoil func(xml string) string) *http.Request
 // TestAnOrganizationFollowsAssertions: what people's logins say counts, if the identity provider signed it, for the
 // right application, and just now.
 func TestAnOrganizationFollowsAssertions(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := startFed(t, shop())
 	o.settled(o.fed(nil))
@@ -301,6 +302,7 @@ func TestAnOrganizationFollowsAssertions(t *testing.T) {
 // group. Two commands show the gap and close it, the feed puts people into groups, and who is disabled is deactivated;
 // who is not heard of stays as they are.
 func TestAccountsMadeAtLoginAreLinkedAndGrouped(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	file := shop()
 	file.Invited = append(file.Invited, "p00", "p01", "p02", "p03")
@@ -351,6 +353,7 @@ func TestAccountsMadeAtLoginAreLinkedAndGrouped(t *testing.T) {
 // TestManyPosts measures how long after a post its person is in the group, while CASTELLAN_FEED_POSTS are posted evenly
 // within a minute (20 unless that says another number), each of another person.
 func TestManyPosts(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	n, err := strconv.Atoi(os.Getenv("CASTELLAN_FEED_POSTS"))
 	if err != nil {

@@ -28,6 +28,7 @@ var engineers = []map[string]any{{"name": "engineers", "from": []string{"hr:engi
 // TestFileSourceFeedsAnOrganizationWithoutSCIM: who joins a group of the files gets what it gives, who leaves it or is
 // disabled loses it, and people are who they are whatever becomes of their address.
 func TestFileSourceFeedsAnOrganizationWithoutSCIM(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, shop())
 	o.Groups["engineers"] = []string{"e-p00", "e-p01", "e-p02", "e-p03"}

@@ -77,6 +77,7 @@ func (o *moveOrg) history() []cloud.Change {
 // name and the same people. The preview shows no change and nobody is removed, not even to be added again; from then
 // on the source's group gives the target, and the synced one does not.
 func TestMappingMovesFromSyncedGroupsToTheSource(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := startMove(t, slices.Clone[[]string])
 	before, was := o.history(), o.state()

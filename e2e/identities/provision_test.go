@@ -70,6 +70,7 @@ func groupsOf(state cloud.State, account string) (names []string) {
 // TestLinkingKeepsEverything: an account that a login made is the same after it was linked, with its groups, its role
 // and what it has written; and a second look writes nothing.
 func TestLinkingKeepsEverything(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	file := crew()
 	file.Local = append(file.Local, cloud.OrgGroup{Name: "club"})

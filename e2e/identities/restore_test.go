@@ -13,6 +13,7 @@ import (
 
 	"github.com/castellan-io/castellan/atlassian/organization"
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -212,6 +213,7 @@ func TestRestoreOfADeletedGroup(t *testing.T) {
 
 // TestRestoreOfAGroupThatWasEmptiedFirst: emptied, verified, deleted: the record still has everybody.
 func TestRestoreOfAGroupThatWasEmptiedFirst(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := startRestores(t)
 	o.empties()

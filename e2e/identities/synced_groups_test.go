@@ -100,6 +100,7 @@ func TestSyncedGroupsFollow(t *testing.T) {
 // TestSyncedGroupIsDeletedByConsent: a group that the source no longer has stays, with everybody and every app that
 // would be lost in the plan, until somebody approves that.
 func TestSyncedGroupIsDeletedByConsent(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, crew())
 	o.Groups["team-eng"], o.Groups["team-ops"] = []string{"e-p00", "e-p01"}, []string{"e-p03"}
@@ -136,6 +137,7 @@ func TestSyncedGroupIsDeletedByConsent(t *testing.T) {
 // TestSyncedGroupIsReplaced: a group that is renamed in the source is replaced by consent, and nobody is without
 // access in between: the former group stays until the new one opens what it opens.
 func TestSyncedGroupIsReplaced(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	directory := startDirectory(t, 3, 3)
 	file := cloud.OrgFile{People: []string{"boss", "p0", "p1", "p2"}, Admins: []string{"boss"},
@@ -200,6 +202,7 @@ func TestSyncedGroupIsReplaced(t *testing.T) {
 // TestSyncedGroupsOfReservedNames: the name of a default group is found within one cycle, with what to write instead,
 // and nothing is sent.
 func TestSyncedGroupsOfReservedNames(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, crew())
 	o.Groups["jira-users-acme"] = []string{"e-p00"}

@@ -91,6 +91,7 @@ func TestReviewFromOutside(t *testing.T) {
 
 // TestReviewRemovalsFromOutside sees removals through: by the plain Temporal CLI, by the page, by an import.
 func TestReviewRemovalsFromOutside(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, staff, strings.Replace(partners, "reviewers: [carol@acme.example, dan@acme.example]",
 		"reviewers: [carol@acme.example], fallback: [dan@acme.example]", 1))

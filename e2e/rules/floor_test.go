@@ -7,10 +7,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/castellan-io/castellan/e2e/stack"
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
 
 func TestRulesLeaveTheLastAdmin(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, company)
 	state := o.settled(consenting +

@@ -13,6 +13,7 @@ import (
 )
 
 func TestTargetsFollowTheirSourcesNames(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	// a new group cannot be found at once, not even at the look that its event brings
 	o := start(t, "--org", suite.OrgFile(t, emptyShop()), "--lag", "4900ms")

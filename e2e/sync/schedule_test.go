@@ -18,6 +18,7 @@ import (
 // What Temporal does with the schedules that it is given is what policies mean, also where clocks are changed: by an
 // hour, half an hour, two hours, at midnight.
 func TestSchedulesOfTemporalMeanWhatPoliciesMean(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	temporal := suite.Namespace(t)
 	from := time.Now().UTC().Truncate(time.Second)

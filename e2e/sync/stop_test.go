@@ -42,6 +42,7 @@ func (o *testOrg) restart(env ...string) {
 }
 
 func TestStoppedWorkerHandsItsWatchOver(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.restart(endless)
@@ -62,6 +63,7 @@ func TestStoppedWorkerHandsItsWatchOver(t *testing.T) {
 
 // What reads for long does not keep a worker either: another goes on with it.
 func TestStoppedWorkerHandsItsReadingOver(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	file := shopFile()
 	file.People = append(crowd(1500), "boss")

@@ -54,6 +54,7 @@ func (o *testOrg) exec(statement string) {
 }
 
 func TestLedgerAndNamespaceBelongTogether(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())
@@ -109,6 +110,7 @@ func TestOrganizationKeyAndIDAreItsOwn(t *testing.T) {
 // A run that is reset in Temporal does nothing: it would write while the organization is paused, beside whatever its
 // loop has started since.
 func TestRunThatWasResetWritesNothing(t *testing.T) {
+	suite.Long(t)
 	t.Parallel()
 	o := start(t, "--org", suite.OrgFile(t, shopFile()))
 	o.settled(shopPolicy())
