@@ -1,4 +1,4 @@
-# Castellan. "make help" lists the targets. They need only Go and make, and "up" needs Docker.
+# Castellan. "make help" lists the targets. They need Linux, git, bash, make and Go; "up" needs Docker.
 SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules

@@ -73,7 +73,8 @@ func (s *orgSync) listen(ctx workflow.Context) error {
 	s.receiveFromRuns(ctx)
 	kit.ReceiveEach(ctx, h, messages.ReconcileGrant, s.checkQueueGrant, s.queueGrant)
 	kit.ReceiveEach(ctx, h, messages.LookAt, checkLookAt, s.lookAt)
-	s.receiveFromProcedures(ctx)
+	kit.ReceiveEach(ctx, h, messages.LinkWave, s.checkLinkWave, s.linkWave)
+	kit.ReceiveEach(ctx, h, messages.RestoreGroup, s.checkRestoreGroup, s.restoreGroup)
 	kit.ReceiveSignal(ctx, h, messages.ForceContinueAsNew, func() { s.history.Force(); s.wake = true })
 	return nil
 }

@@ -6,62 +6,9 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/castellan-io/castellan/activities/provisioning"
 	"github.com/castellan-io/castellan/messages"
-	"github.com/castellan-io/castellan/workflows/internal/act"
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
-
-func (s *orgSync) checkProvisionNow(in messages.ProvisionNowInput) error {
-	known := slices.ContainsFunc(s.Settings.Provisions,
-		func(p messages.ProvisionSetting) bool { return p.Name == in.Provision })
-	switch {
-	case in.By == "":
-		return kit.Refuse("by is missing: say who requests it")
-	case in.By == messages.You:
-		return kit.Refuse("by is %s, which stands for you in printed commands: put your own e-mail address or account id there",
-			messages.You)
-	case len(s.Settings.Provisions) == 0:
-		return kit.Refuse("the policy in force has no provision")
-	case in.Provision != "" && !known:
-		return kit.Refuse("the policy in force has no provision %s", kit.Bounded(in.Provision))
-	case in.Provision == "" && len(in.People) > 0 && len(s.Settings.Provisions) > 1:
-		return kit.Refuse("provision is missing: say which one the people belong to")
-	case s.Paused != nil:
-		return kit.Refuse("the organization is paused by %s (%s); resume it first", s.Paused.By, s.Paused.Reason)
-	case len(in.People) > mostIdentities:
-		return kit.Refuse("people has %d elements; at most %d are accepted: leave people out for everybody",
-			len(in.People), mostIdentities)
-	}
-	return nil
-}
-
-// provisionNow has provisions look at everybody, or at some people, as soon as nothing else runs.
-func (s *orgSync) provisionNow(ctx workflow.Context, in messages.ProvisionNowInput) (messages.Answer, error) {
-	var identities []string
-	if len(in.People) > 0 {
-		if in.Provision == "" {
-			in.Provision = s.Settings.Provisions[0].Name
-		}
-		found, err := act.FindIdentities(ctx, provisioning.FindIdentitiesInput{Org: s.Org, Provision: in.Provision,
-			People: in.People})
-		if err != nil {
-			return messages.Answer{}, err
-		}
-		identities = found
-	}
-	for _, p := range s.Settings.Provisions {
-		if in.Provision != "" && p.Name != in.Provision {
-			continue
-		}
-		if known := s.provisionStatus(p.Name); known != nil && known.Problem != nil {
-			known.Problem.Retry = workflow.Now(ctx) // somebody waits for it
-		}
-		s.dueProvision(p.Name, "asked for by "+kit.Bounded(in.By), identities...)
-	}
-	return messages.Answer{Message: "a run over these records starts as soon as nothing else is running; starter runs shows it"},
-		nil
-}
 
 func (s *orgSync) checkLinkWave(in messages.LinkWaveSignal) error {
 	if in.Batch == "" || in.Run == "" || in.Plan == "" || len(in.Identities) == 0 {

@@ -9,12 +9,6 @@ import (
 	"github.com/castellan-io/castellan/workflows/internal/kit"
 )
 
-// receiveFromProcedures receives what batches of links and restores of groups ask for.
-func (s *orgSync) receiveFromProcedures(ctx workflow.Context) {
-	kit.ReceiveEach(ctx, s.handlers, messages.LinkWave, s.checkLinkWave, s.linkWave)
-	kit.ReceiveEach(ctx, s.handlers, messages.RestoreGroup, s.checkRestoreGroup, s.restoreGroup)
-}
-
 func (s *orgSync) checkRestoreGroup(in messages.RestoreGroupSignal) error {
 	switch {
 	case in.Group == "" || in.Run == "" || in.Plan == "":

@@ -56,7 +56,8 @@ func (a *Activities) answer(ctx context.Context, in messages.ReportInput) (messa
 	ask, known := a.questions[in.Kind]
 	if !known {
 		return answer, session.NonRetryable(session.ErrUnknown,
-			fmt.Errorf("unknown kind of report %q; the kinds are why, runs, plan, preview, explain, governance, findings, foreign, grants, grant-hours, reviews, review, evidence, identities, links, conflicts, groups and verify-ledger", in.Kind))
+			fmt.Errorf("unknown kind of report %q; the kinds are preview, explain, governance, %s", in.Kind,
+				strings.Join(session.SortedKeys(a.questions), ", ")))
 	}
 	err := ask(ctx, in, &answer)
 	return answer, err
