@@ -289,12 +289,14 @@ func NewGroupSet(all []GroupDecision) *GroupSet {
 	return s
 }
 
-// Named returns the decision about the group of a name; nil: there is none.
-func (s *GroupSet) Named(name string) *GroupDecision {
+// Named returns the decision about the group of a name; nil: there is none. Of several sources' groups of a name it is
+// about the one that has it.
+func (s *GroupSet) Named(name string) (found *GroupDecision) {
 	for n := range s.All {
-		if strings.EqualFold(s.All[n].Name, name) {
-			return &s.All[n]
+		d := &s.All[n]
+		if strings.EqualFold(d.Name, name) && (found == nil || found.Group == "" && found.Action == KeepGroup) {
+			found = d
 		}
 	}
-	return nil
+	return found
 }

@@ -145,6 +145,16 @@ func TestResolveGroups(t *testing.T) {
 	}
 }
 
+// TestGroupSetNamed: where several sources' groups of one name are known, the name is that of the one that is there.
+func TestGroupSetNamed(t *testing.T) {
+	taken, there := GroupDecision{Ref: Ref{"corp", "0"}, Name: "eng"}, GroupDecision{Ref: groupOne, Name: "eng",
+		Group: "s1", Action: DeleteGroup}
+	for _, all := range [][]GroupDecision{{taken, there}, {there, taken}} {
+		require.Equal(t, GroupID("s1"), NewGroupSet(all).Named("ENG").Group)
+	}
+	require.Nil(t, NewGroupSet([]GroupDecision{taken, there}).Named("ops"))
+}
+
 func in(i Identity, keys ...string) Identity {
 	i.GroupKeys = keys
 	return i
