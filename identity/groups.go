@@ -106,7 +106,14 @@ func (p Provision) ResolveGroups(facts GroupFacts) []GroupDecision {
 	wanted := map[Ref]bool{}
 	for _, b := range facts.Bound {
 		r.bound[b.Ref] = b
-		r.taken[access.Fold(b.Name)] = b.SourceName
+		for _, of := range []struct {
+			id   GroupID
+			name string
+		}{{b.Group, b.Name}, {b.Former, b.FormerName}} {
+			if r.there(of.id) {
+				r.taken[access.Fold(of.name)] = b.SourceName
+			}
+		}
 	}
 	for _, w := range facts.Wanted {
 		wanted[w.Ref] = true
@@ -132,10 +139,16 @@ type groupResolver struct {
 	all    []GroupDecision
 }
 
+// there reports whether the directory has a group.
+func (r *groupResolver) there(id GroupID) bool {
+	_, there := r.facts.Directory[id]
+	return there && id != ""
+}
+
 // want decides about a group that the policy wants.
 func (r *groupResolver) want(w WantedGroup) {
 	b, bound := r.bound[w.Ref]
-	_, there := r.facts.Directory[b.Group]
+	there := r.there(b.Group)
 	d := GroupDecision{Ref: w.Ref, SourceName: w.SourceName, Entry: w.Entry, Name: w.Name, Doubted: w.Doubted}
 	switch {
 	case bound && b.Unexplained:
@@ -152,12 +165,39 @@ func (r *groupResolver) want(w WantedGroup) {
 		r.replace(d, b, w)
 	case w.Former:
 	default:
-		if bound { // it is made anew
-			delete(r.taken, access.Fold(b.Name))
-			d.Holds = append(d.Holds, HoldRebind)
-		}
-		r.all = append(r.all, r.begin(d, w.Create))
+		r.start(d, b, w)
 	}
+}
+
+// start begins a group that is not there, or not any more. One that it should have replaced is still deleted, or takes
+// its name again.
+func (r *groupResolver) start(d GroupDecision, b GroupBinding, w WantedGroup) {
+	if b.Group != "" { // it is made anew
+		d.hold(HoldRebind)
+	}
+	former := r.there(b.Former)
+	if former && access.SameName(b.FormerName, w.Name) {
+		r.all = append(r.all, takeBack(d, b))
+		return
+	}
+	d = r.begin(d, w.Create)
+	r.all = append(r.all, d)
+	if former && d.Action != KeepGroup {
+		r.retire(d, b, d.Name)
+	}
+}
+
+// takeBack decides that a group which was replaced, and is still there, follows again.
+func takeBack(d GroupDecision, b GroupBinding) GroupDecision {
+	d.Name, d.Group, d.Action, d.Joins, d.Leaves = b.FormerName, b.Former, TakeGroup, true, true
+	return d
+}
+
+// retire decides that the group which another one replaces is deleted.
+func (r *groupResolver) retire(d GroupDecision, b GroupBinding, successor string) {
+	r.all = append(r.all, GroupDecision{Ref: d.Ref, SourceName: d.SourceName, Entry: d.Entry, Name: b.FormerName,
+		Group: b.Former, Action: DeleteGroup, Holds: []Hold{HoldGroupReplace}, Leaves: true, Successor: successor,
+		Doubted: d.Doubted})
 }
 
 // follow goes on with a group that is there.
@@ -165,19 +205,29 @@ func (r *groupResolver) follow(d GroupDecision, b GroupBinding) {
 	d.Name, d.Group, d.Joins, d.Leaves = b.Name, b.Group, true, true
 	r.look(&d, b)
 	r.all = append(r.all, d)
-	if _, there := r.facts.Directory[b.Former]; there && b.Former != "" {
-		r.all = append(r.all, GroupDecision{Ref: d.Ref, SourceName: d.SourceName, Entry: d.Entry, Name: b.FormerName,
-			Group: b.Former, Action: DeleteGroup, Holds: []Hold{HoldGroupReplace}, Leaves: true, Successor: b.Name,
-			Doubted: d.Doubted})
+	if r.there(b.Former) {
+		r.retire(d, b, b.Name)
 	}
 }
 
 // replace has a group of the new name take the place of the one that is there: a group cannot be renamed. Both are
-// followed until the former one is deleted, last of all.
+// followed until the former one is deleted, last of all. The next replacement begins after that, unless it takes the
+// former one back.
 func (r *groupResolver) replace(d GroupDecision, b GroupBinding, w WantedGroup) {
 	next := d
 	next.Holds = []Hold{HoldGroupReplace}
-	next = r.begin(next, true)
+	switch former := r.there(b.Former); {
+	case former && access.SameName(b.FormerName, w.Name):
+		next = takeBack(next, b)
+		b.Former = ""
+	case former:
+		d.note(FindGroupRenamed, fmt.Sprintf("the source calls the group %s now; it is replaced once the group %s is deleted, which %s replaces",
+			d.SourceName, b.FormerName, b.Name))
+		r.follow(d, b)
+		return
+	default:
+		next = r.begin(next, true)
+	}
 	r.follow(d, b)
 	at := slices.IndexFunc(r.all, func(o GroupDecision) bool { return o.Group == b.Group })
 	if next.Action == KeepGroup {
@@ -224,18 +274,24 @@ func (r *groupResolver) begin(d GroupDecision, create bool) GroupDecision {
 
 // former decides about a group that follows one which the policy no longer wants, or which is gone from its source.
 func (r *groupResolver) former(b GroupBinding) {
-	if _, there := r.facts.Directory[b.Group]; !there || b.Doubted {
+	if b.Doubted {
 		return
 	}
 	d := GroupDecision{Ref: b.Ref, SourceName: b.SourceName, Name: b.Name, Group: b.Group}
-	if b.InSource {
+	if !b.InSource {
+		for _, id := range []GroupID{b.Group, b.Former} {
+			if r.there(id) {
+				d.Name, d.Group, d.Action, d.Holds = r.facts.Directory[id], id, DeleteGroup, []Hold{HoldGroupDelete}
+				r.all = append(r.all, d)
+			}
+		}
+		return
+	}
+	if r.there(b.Group) {
 		d.note(FindGroupUnwanted, fmt.Sprintf("no entry of groups is about %s any more, and the group %s stays as it is: nobody joins or leaves it. Write an entry for it, or delete it at the identity provider",
 			b.SourceName, b.Name))
-	} else {
-		d.Action = DeleteGroup
-		d.hold(HoldGroupDelete)
+		r.all = append(r.all, d)
 	}
-	r.all = append(r.all, d)
 }
 
 // look sees what the organization makes of a group that is there.
@@ -289,12 +345,14 @@ func NewGroupSet(all []GroupDecision) *GroupSet {
 	return s
 }
 
-// Named returns the decision about the group of a name; nil: there is none.
-func (s *GroupSet) Named(name string) *GroupDecision {
+// Named returns the decision about the group of a name; nil: there is none. Of several sources' groups of a name it is
+// about the one that has it.
+func (s *GroupSet) Named(name string) (found *GroupDecision) {
 	for n := range s.All {
-		if strings.EqualFold(s.All[n].Name, name) {
-			return &s.All[n]
+		d := &s.All[n]
+		if strings.EqualFold(d.Name, name) && (found == nil || found.Group == "" && found.Action == KeepGroup) {
+			found = d
 		}
 	}
-	return nil
+	return found
 }

@@ -60,6 +60,8 @@ func TestResolveGroups(t *testing.T) {
 	gone.InSource = false
 	replaced := boundGroup("1", "Engineering", "s2")
 	replaced.Former, replaced.FormerName = "s1", "eng"
+	goneReplaced := replaced
+	goneReplaced.InSource = false
 	noCreate, doubted, former, forged := eng, gone, eng, boundGroup("1", "eng", "s1")
 	noCreate.Create, doubted.Doubted, former.Former, forged.Unexplained = false, true, true, true
 
@@ -123,6 +125,30 @@ func TestResolveGroups(t *testing.T) {
 			directory: map[GroupID]string{"s1": "eng"}},
 		"no longer wanted": {bound: []GroupBinding{boundGroup("1", "eng", "s1")}, directory: map[GroupID]string{"s1": "eng"},
 			want: []string{"eng[s1]  !group-unwanted"}},
+		"renamed again while the former one is still there": {wanted: []WantedGroup{wantedGroup("1", "Builders")},
+			bound: []GroupBinding{replaced}, directory: map[GroupID]string{"s1": "eng", "s2": "Engineering"},
+			want: []string{"Engineering[s2]  !group-renamed joins leaves",
+				"eng[s1] delete +group-replace leaves for Engineering"}},
+		"renamed back while the former one is still there": {wanted: []WantedGroup{eng},
+			bound: []GroupBinding{replaced}, directory: map[GroupID]string{"s1": "eng", "s2": "Engineering"},
+			want: []string{"Engineering[s2] delete +group-replace joins leaves for eng",
+				"eng[s1] take over +group-replace joins leaves"}},
+		"the name of a former one that is still there": {wanted: []WantedGroup{renamed, wantedGroup("0", "eng")},
+			bound: []GroupBinding{replaced}, directory: map[GroupID]string{"s1": "eng", "s2": "Engineering"},
+			want: []string{"eng[]  !group-taken", "Engineering[s2]  joins leaves",
+				"eng[s1] delete +group-replace leaves for Engineering"}},
+		"gone from the source while the former one is still there": {bound: []GroupBinding{goneReplaced},
+			directory: map[GroupID]string{"s1": "eng", "s2": "Engineering"},
+			want:      []string{"Engineering[s2] delete +group-delete", "eng[s1] delete +group-delete"}},
+		"deleted by somebody else while the former one is still there": {wanted: []WantedGroup{renamed},
+			bound: []GroupBinding{replaced}, directory: map[GroupID]string{"s1": "eng"},
+			want: []string{"Engineering[] create +rebind joins leaves",
+				"eng[s1] delete +group-replace leaves for Engineering"}},
+		"of another key, the former one being deleted": {wanted: []WantedGroup{wantedGroup("2", "eng")},
+			bound: []GroupBinding{gone}, want: []string{"eng[] create joins leaves"}},
+		"of another key, the former one being there": {wanted: []WantedGroup{wantedGroup("0", "eng")},
+			bound: []GroupBinding{gone}, directory: map[GroupID]string{"s1": "eng"},
+			want: []string{"eng[]  !group-taken", "eng[s1] delete +group-delete"}},
 		"deleted by somebody else": {wanted: []WantedGroup{eng}, bound: []GroupBinding{boundGroup("1", "eng", "s1")},
 			want: []string{"eng[] create +rebind joins leaves"}},
 		"bound by a forger": {wanted: []WantedGroup{eng}, bound: []GroupBinding{forged},
@@ -143,6 +169,16 @@ func TestResolveGroups(t *testing.T) {
 			require.Equal(t, tt.want, got)
 		})
 	}
+}
+
+// TestGroupSetNamed: where several sources' groups of one name are known, the name is that of the one that is there.
+func TestGroupSetNamed(t *testing.T) {
+	taken, there := GroupDecision{Ref: Ref{"corp", "0"}, Name: "eng"}, GroupDecision{Ref: groupOne, Name: "eng",
+		Group: "s1", Action: DeleteGroup}
+	for _, all := range [][]GroupDecision{{taken, there}, {there, taken}} {
+		require.Equal(t, GroupID("s1"), NewGroupSet(all).Named("ENG").Group)
+	}
+	require.Nil(t, NewGroupSet([]GroupDecision{taken, there}).Named("ops"))
 }
 
 func in(i Identity, keys ...string) Identity {

@@ -99,7 +99,8 @@ func (l *Ledger) BindGroup(ctx context.Context, org string, g SyncedGroup, now t
 }
 
 // UnbindGroup records that a group of a provision's directory follows nothing any more, since it was deleted: it is
-// forgotten, as the group that follows or as the one that was replaced. A group that follows nothing is ignored.
+// forgotten, as the group that follows or as the one that was replaced. If the one that it replaced is still there,
+// that follows again. A group that follows nothing is ignored.
 func (l *Ledger) UnbindGroup(ctx context.Context, org, provision, group, by string, now time.Time) error {
 	return l.write(ctx, org, "forget group "+group+" of provision "+provision, func(w *write) error {
 		all, err := collect(ctx, w.database, scanSyncedGroup, selectSyncedGroup+` WHERE org = ? AND provision = ?
@@ -111,15 +112,17 @@ func (l *Ledger) UnbindGroup(ctx context.Context, org, provision, group, by stri
 			if err := w.touch(ctx, tableSyncedGroups, []any{g.Provision, g.Source, g.Key}); err != nil {
 				return err
 			}
-			query := `DELETE FROM synced_groups WHERE org = ? AND provision = ? AND source = ? AND key = ?`
-			if g.Group != group {
-				query = `UPDATE synced_groups SET former = '', former_name = '' WHERE org = ? AND provision = ? AND source = ?
-					AND key = ?`
-				g.Former, g.FormerName = "", ""
-			} else {
-				g.Group = ""
+			query, args := `UPDATE synced_groups SET bound = ?, name = ?, former = '', former_name = ''`, []any{g.Group, g.Name}
+			switch {
+			case g.Group == group && g.Former == "":
+				query, args, g.Group = `DELETE FROM synced_groups`, nil, ""
+			case g.Group == group:
+				g.Group, g.Name = g.Former, g.FormerName
+				args = []any{g.Group, g.Name}
 			}
-			if _, err := w.exec(ctx, query, org, g.Provision, g.Source, g.Key); err != nil {
+			g.Former, g.FormerName = "", ""
+			query += ` WHERE org = ? AND provision = ? AND source = ? AND key = ?`
+			if _, err := w.exec(ctx, query, append(args, org, g.Provision, g.Source, g.Key)...); err != nil {
 				return err
 			}
 			g.By = by

@@ -95,6 +95,14 @@ func TestSyncedGroupsAreExplainedByTheChain(t *testing.T) {
 		require.True(t, groups(t, l)[0].Unexplained)
 		require.Contains(t, unexplained(t, l)[0], "synced_groups staff "+corp+" 1")
 		restore()
+		again := next
+		again.Group, again.Name, again.Former, again.FormerName = "g3", "Builders", "g2", "Engineering"
+		require.NoError(t, l.BindGroup(ctx, org, again, minutes(2)))
+		require.NoError(t, l.UnbindGroup(ctx, org, "staff", "g3", "provision staff", minutes(3)))
+		require.Equal(t, []any{"g2", "Engineering", ""},
+			[]any{groups(t, l)[0].Group, groups(t, l)[0].Name, groups(t, l)[0].Former}, "the former one is still there")
+		require.False(t, groups(t, l)[0].Unexplained)
+		sound(t, l)
 		require.NoError(t, l.UnbindGroup(ctx, org, "staff", "g2", "provision staff", minutes(4)))
 		require.Empty(t, groups(t, l))
 		sound(t, l)

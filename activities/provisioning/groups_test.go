@@ -337,6 +337,74 @@ func TestGroupsRenamedAreReplaced(t *testing.T) {
 	require.Nil(t, verdict.Hold)
 }
 
+// approveAll writes and approves whatever is asked for until nothing is, and lets each of some groups open Jira.
+func (o *provisioned) approveAll(open ...string) {
+	o.T.Helper()
+	for range 6 {
+		in, verdict := o.run()
+		if verdict.Open == 0 && verdict.Hold == nil {
+			return
+		}
+		o.write(in, false)
+		if verdict.Hold != nil {
+			o.consent(verdict.Hold.Plan)
+			o.write(in, true)
+		}
+		for _, name := range open {
+			if g, _ := o.group(name); g.Name != "" && len(g.Roles) == 0 {
+				o.open(name)
+			}
+		}
+		o.shows()
+	}
+	o.T.Fatal("the same is asked for again and again")
+}
+
+// TestGroupsRenamedOnceMore: whatever the source does with a group while the one that it replaces is still there, in
+// the end there is one of its name, or none.
+func TestGroupsRenamedOnceMore(t *testing.T) {
+	t.Parallel()
+	for name, then := range map[string]func(o *provisioned, keys []string){
+		"again": func(o *provisioned, keys []string) { o.groups["g1 Makers"] = keys },
+		"back":  func(o *provisioned, keys []string) { o.groups["g1 eng"] = keys },
+		"gone":  func(*provisioned, []string) {},
+		"and another one has the former name": func(o *provisioned, keys []string) {
+			o.groups["g1 Engineering"], o.groups["g0 eng"] = keys, keys[1:]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := start(t, syncsAll)
+			keys := o.crew(3)
+			o.groups["g1 eng"] = keys
+			o.synced()
+			o.open("eng")
+			o.shows()
+			delete(o.groups, "g1 eng")
+			o.groups["g1 Engineering"] = keys
+			o.read()
+			in, verdict := o.run()
+			o.consent(verdict.Hold.Plan)
+			o.write(in, true)
+			require.Equal(t, []any{keys, keys}, []any{o.members("Engineering"), o.members("eng")}, "the new one opens nothing")
+
+			delete(o.groups, "g1 Engineering")
+			then(o, keys)
+			o.read()
+			o.read()
+			o.shows()
+			want := map[string][]string{}
+			for name, members := range o.groups {
+				want[name[3:]] = members
+			}
+			o.approveAll("eng", "Engineering", "Makers")
+			for _, name := range []string{"eng", "Engineering", "Makers"} {
+				require.Equal(t, want[name], o.members(name), name)
+			}
+		})
+	}
+}
+
 // TestGroupsThatAtlassianDrops: the name of a default group is refused where it is known, with what to write instead;
 // and where it becomes one, the group is found, and its deletion offered.
 func TestGroupsThatAtlassianDrops(t *testing.T) {

@@ -55,10 +55,22 @@ func TestCampaignOfLostGroups(t *testing.T) {
 	schedules(t, losingOrganization, func(int) []cloud.Fault { return nil })
 }
 
+// TestCampaignOfSyncedGroups does it on organizations whose groups are copied into a SCIM directory, where they are made,
+// replaced and deleted.
+func TestCampaignOfSyncedGroups(t *testing.T) {
+	schedules(t, syncedOrganization, func(int) []cloud.Fault { return nil })
+}
+
 // TestCampaignOfPosts does it on organizations whose groups follow those of a feed, which is silent for a while; its
 // posts are late, lost, replayed and in another order.
 func TestCampaignOfPosts(t *testing.T) {
 	schedules(t, postedOrganization, func(int) []cloud.Fault { return nil })
+}
+
+// TestCampaignOfPushes does it on organizations whose groups follow what an identity provider pushes by SCIM, late,
+// replayed and in another order, or not at all.
+func TestCampaignOfPushes(t *testing.T) {
+	schedules(t, pushedOrganization, func(int) []cloud.Fault { return nil })
 }
 
 // most is how many schedules an organization lives through. Several organizations do at once: they mostly wait.

@@ -18,13 +18,7 @@ func (w *followedOrg) operate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range s.Sources {
-		if one.Suspect != "" && !w.broken && one.Read.After(w.mended) {
-			w.suspects++
-			_ = w.Update(ctx, org, messages.AcceptSource,
-				messages.AcceptSourceInput{Source: one.Name, By: decider}, nil)
-		}
-	}
+	w.acceptSuspects(ctx, s)
 	if s.Hold != nil {
 		if err := w.decideHold(ctx, *s.Hold); err != nil {
 			return err

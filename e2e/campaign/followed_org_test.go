@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -17,29 +16,13 @@ import (
 
 	"github.com/castellan-io/castellan/access"
 	"github.com/castellan-io/castellan/e2e/stack"
-	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 	"github.com/castellan-io/castellan/simulator/cloud"
-	"github.com/castellan-io/castellan/simulator/idp"
-)
-
-const (
-	teamCount   = 6
-	memberCount = 30
-	teamPrefix  = "team-"
-	decider     = "campaign"
 )
 
 // followedOrganization has groups that follow those of an identity provider, whose people all have accounts.
 var followedOrganization = organizationOf{
-	flags: func(t *testing.T) []string {
-		file := cloud.OrgFile{Domains: []string{"acme.example"}, People: []string{"boss"}, Admins: []string{"boss"}}
-		for n := range memberCount {
-			file.People = append(file.People, name(n))
-			file.Invited = append(file.Invited, name(n))
-		}
-		return []string{"--org", suite.OrgFile(t, file)}
-	},
+	flags:   teamFlags,
 	model:   newFollowed,
 	decides: true,
 }
@@ -47,23 +30,9 @@ var followedOrganization = organizationOf{
 // followedOrg is what the test knows of the groups of an identity provider, which are teams here, and of those that
 // follow them.
 type followedOrg struct {
-	*stack.Stack
-	idp       *idp.Directory
-	url       string
-	accounts  []string
-	keys      map[string]string // at the identity provider, by account
-	emails    map[string]string
-	teams     map[string]*team     // by key, gone or not
+	*teamProvider
 	followers map[string]*follower // by name
-	serial    int
-	source    string     // guard.source.share
-	random    *rand.Rand // of the schedule
-	seed      uint64     // likewise
-
-	spoilt string    // what the identity provider says
-	broken bool      // the identity provider, in this schedule
-	mended time.Time // since when it is not
-	unread int       // reads of it that began before
+	source    string               // guard.source.share
 
 	hand     map[membership]bool // somebody else put them there, and they are to stay
 	adopted  map[membership]bool // they were, and then were in the team for a while
@@ -71,54 +40,28 @@ type followedOrg struct {
 	rejected map[string]bool     // differences, by hash
 	seen     int                 // changes of the simulator's history
 
-	additions, removals, decided, deletions, renames, emptied, byHand, handTaken, kills int
-	approvals, rejections, accepted, suspects                                           int
-	wrongful, strangers, doubled, deleted                                               []string
-	accused                                                                             []membership // of wrongful
+	additions, removals, decided, byHand, handTaken, approvals, rejections, accepted int
+	wrongful, strangers, doubled, deleted                                            []string
+	accused                                                                          []membership // of wrongful
 }
 
 func newFollowed(ctx context.Context, s *stack.Stack) (orgModel, error) {
-	w := &followedOrg{Stack: s, idp: idp.New(idp.Options{Page: 7}), source: "100%", random: rand.New(rand.NewPCG(5, 5)),
-		keys: map[string]string{}, emails: map[string]string{}, teams: map[string]*team{},
-		followers: map[string]*follower{}, hand: map[membership]bool{}, adopted: map[membership]bool{},
-		approved: map[membership]bool{}, rejected: map[string]bool{}}
-	server := httptest.NewServer(w.idp.Okta())
-	context.AfterFunc(ctx, server.Close)
-	w.url = server.URL
-	state, err := s.Simulator.State(ctx)
+	provider, err := newOktaProvider(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range state.People {
-		if !strings.HasPrefix(p.Email, "person") {
-			continue
-		}
-		key := fmt.Sprintf("00u%05d", len(w.accounts))
-		w.accounts = append(w.accounts, p.AccountID)
-		w.keys[p.AccountID], w.emails[p.AccountID] = key, p.Email
-		w.idp.AddPerson(idp.Person{ID: key, Login: p.Email, Email: p.Email, First: "Person", Last: key, Status: idp.Active})
-	}
-	w.idp.AddGroup(idp.Group{ID: "00g-all", Name: "everyone", People: w.keysOf(w.accounts)})
-	for range teamCount {
-		w.serial++
-		w.create(fmt.Sprintf("%s%02d", teamPrefix, w.serial), w.some(w.random)...)
-	}
+	w := followedOf(provider)
+	w.createTeams()
 	return w, w.restart()
 }
 
-// keysOf returns the keys at the identity provider of people.
-func (w *followedOrg) keysOf(accounts []string) (keys []string) {
-	for _, a := range accounts {
-		keys = append(keys, w.keys[a])
-	}
-	return keys
-}
-
-// restart starts the worker anew, with what it needs for the identity provider.
-func (w *followedOrg) restart() error {
-	w.Worker.Kill()
-	return w.StartWorker(corpSecret+"="+idp.DefaultToken, "CASTELLAN_SECRETS="+org+"=env:"+stack.KeyVariable,
-		"CASTELLAN_SECRET_HOSTS="+org+"=env:"+corpSecret+"@"+strings.TrimPrefix(w.url, "http://"))
+// followedOf returns what is known of groups that follow the teams of an identity provider: nothing yet.
+func followedOf(provider *teamProvider) *followedOrg {
+	w := &followedOrg{teamProvider: provider, source: "100%", followers: map[string]*follower{},
+		hand: map[membership]bool{}, adopted: map[membership]bool{}, approved: map[membership]bool{},
+		rejected: map[string]bool{}}
+	w.changed = w.adopt
+	return w
 }
 
 // policy has no limit on how many people are removed, and of how many a source may lose: the guard is not to hide what
@@ -127,7 +70,7 @@ func (w *followedOrg) policy() string {
 	return fmt.Sprintf(`
 version: 1
 organization: {name: %s, id: %s, key: "env:%s", keyOwner: boss@acme.example}
-sources: [{name: %s, kind: okta, url: "%s", secret: "env:%s", every: 5s}]
+sources: [%s]
 groups: [{name: teams, from: ["%s:%s*"], create: true}]
 guard:
   adopt: auto
@@ -139,20 +82,23 @@ guard:
   window: {removals: 100000, share: 100%%}
   source: {share: %s}
 sync: {feed: 5s}
-`, org, w.Simulator.OrgID, stack.KeyVariable, corp, w.url, corpSecret, corp, teamPrefix, w.source)
+`, org, w.Simulator.OrgID, stack.KeyVariable, w.spec, corp, teamPrefix, w.source)
 }
 
 func (w *followedOrg) begun(context.Context) error { return nil }
 
+// followedTargets are what faults strike where local groups follow.
+var followedTargets = faultTargets{
+	cut:    [][]string{{"users.search"}, {"groups.search"}, {"users.search", "groups.search"}},
+	stale:  [][]string{{"users.search"}},
+	reads:  []string{"users.search", "groups.search", "events.stream"},
+	writes: []string{"memberships.*", "groups.create"},
+	all:    []string{"users.search", "groups.search", "memberships.*", "groups.create", "events.stream"},
+}
+
 func (w *followedOrg) pick(random *rand.Rand) []cloud.Fault {
 	w.random = random
-	faults := pick(random, faultTargets{
-		cut:    [][]string{{"users.search"}, {"groups.search"}, {"users.search", "groups.search"}},
-		stale:  [][]string{{"users.search"}},
-		reads:  []string{"users.search", "groups.search", "events.stream"},
-		writes: []string{"memberships.*", "groups.create"},
-		all:    []string{"users.search", "groups.search", "memberships.*", "groups.create", "events.stream"},
-	})
+	faults := pick(random, followedTargets)
 	w.breakSource(random)
 	return faults
 }
@@ -213,11 +159,7 @@ func (w *followedOrg) look(ctx context.Context, seed uint64) error {
 
 // right says what is not as the identity provider says, once it says the truth again and has been read.
 func (w *followedOrg) right(ctx context.Context) error {
-	if w.broken || w.mended.IsZero() {
-		w.idp.Mend()
-		w.broken, w.mended, w.unread = false, time.Now(), w.reads()
-	}
-	if w.reads() < w.unread+2 { // a read that began since then is over
+	if !w.mend() {
 		return w.explain(ctx, errors.New("the source was not read since it is whole"))
 	}
 	if err := errors.Join(w.operate(ctx), w.look(ctx, 0)); err != nil {
@@ -306,37 +248,16 @@ func (w *followedOrg) explain(ctx context.Context, wrong error) error {
 	return errors.Join(fmt.Errorf("%w: %s", wrong, told), err)
 }
 
-func (w *followedOrg) who(account string) string {
-	return strings.TrimSuffix(w.emails[account], "@acme.example")
-}
-
 // describe tells of the teams that a group may follow, and since when somebody was in them or not.
 func (w *followedOrg) describe(f *follower, account string) string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(w.teams)) {
 		t := w.teams[key]
-		since, may := f.teams[key]
-		if !may && !slices.Contains(t.names, f.name) {
-			continue
+		if since, may := f.teams[key]; may || slices.Contains(t.names, f.name) {
+			fmt.Fprintf(&b, "%s (may: %v since %s, sure: %v) ", t.describe(account), may, stamp(since), f.sure[key])
 		}
-		fmt.Fprintf(&b, "%s %v (may: %v since %s, sure: %v", key, t.names, may, stamp(since), f.sure[key])
-		for i, r := range t.people {
-			if i == 0 || r.in[account] != t.people[i-1].in[account] {
-				fmt.Fprintf(&b, ", %v from %s", r.in[account], stamp(r.from))
-			}
-		}
-		if !t.there() {
-			fmt.Fprintf(&b, ", gone at %s", stamp(t.gone))
-		}
-		b.WriteString(") ")
 	}
 	return b.String()
-}
-
-func stamp(at time.Time) string { return at.Format("15:04:05.000") }
-
-func (w *followedOrg) failure(format string, args ...any) string {
-	return fmt.Sprintf("seed %d: ", w.seed) + fmt.Sprintf(format, args...)
 }
 
 func (w *followedOrg) tally() string {

@@ -189,7 +189,7 @@ func (w *losingOrg) restore(ctx context.Context, n int) error {
 	}
 	if w.restores++; w.restores%4 == 0 { // the worker dies in the middle
 		w.kills++
-		if err := w.followedOrg.restart(); err != nil {
+		if err := w.restart(); err != nil {
 			return err
 		}
 	}

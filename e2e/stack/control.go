@@ -127,6 +127,12 @@ func (s *Simulator) Directory(ctx context.Context) (d cloud.SCIMDirectory, err e
 	return d, s.control(ctx, http.MethodGet, "scim/"+s.SCIMDirectoryID, nil, &d)
 }
 
+// AcceptGroup accepts a group of the SCIM directory in place of the organization's own group of that name, as a person
+// does in Atlassian Administration.
+func (s *Simulator) AcceptGroup(ctx context.Context, name string) error {
+	return s.control(ctx, http.MethodPost, "scim/"+s.SCIMDirectoryID+"/groups/"+url.PathEscape(name)+"/accept", nil, nil)
+}
+
 // PatchRecord changes an attribute of somebody's record in the SCIM directory, as another identity provider does, and
 // whatever fault is on.
 func (s *Simulator) PatchRecord(ctx context.Context, person, attribute, value string) error {

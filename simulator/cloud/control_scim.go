@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // provisioningControls are the calls of the control API that concern domains, accounts, and SCIM directories, which are
@@ -51,6 +52,18 @@ type SCIMDirectory struct {
 	Groups  int                 `json:"groups"`
 	Count   int                 `json:"count"`             // records
 	Records []SCIMRecord        `json:"records,omitempty"` // in the order of creation; only of one directory
+	// Ever are all groups that there are or were, apart from those that went with a deleted directory; likewise.
+	Ever []SCIMGroup `json:"ever,omitempty"`
+}
+
+// SCIMGroup is the true state of a group of a SCIM directory, or what it was.
+type SCIMGroup struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name"`
+	ExternalID string    `json:"externalId,omitempty"`
+	Conflict   bool      `json:"conflict,omitempty"` // held back until a person accepts it
+	Created    time.Time `json:"created"`
+	Deleted    time.Time `json:"deleted,omitzero"`
 }
 
 // SCIMRecord is the true state of a record, without any lag.
@@ -79,7 +92,23 @@ func (d *scimDirectory) show(records bool) SCIMDirectory {
 		}
 		out.Records = append(out.Records, record)
 	}
+	if records {
+		out.Ever = d.groupsEver()
+	}
 	return out
+}
+
+// groupsEver returns the groups that there were and are.
+func (d *scimDirectory) groupsEver() (all []SCIMGroup) {
+	for _, g := range slices.Concat(d.goneGroups, d.groups) {
+		one := SCIMGroup{ID: g.id, Name: g.name, ExternalID: g.externalID, Conflict: g.conflict,
+			Created: time.Unix(0, g.created).UTC()}
+		if g.deleted != 0 {
+			one.Deleted = time.Unix(0, g.deleted).UTC()
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // SCIMDirectories returns the SCIM directories with their records, the first one first.

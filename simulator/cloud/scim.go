@@ -33,6 +33,7 @@ type scimGroup struct {
 	phantom              bool   // has the name of a default group: accepted, and never seen again
 	conflict             bool   // has the name of a local group: held back until a person accepts it
 	created, modified    instant
+	deleted              instant // zero: it is there
 }
 
 // unseen reports whether the organization does not show the group.
@@ -47,6 +48,7 @@ type scimDirectory struct {
 	byUserName map[string]*scimUser // lower case
 	gone       []*scimUser          // deleted lately: reads that lag still show them
 	groups     []*scimGroup
+	goneGroups []*scimGroup // all that were ever deleted
 	groupByID  map[string]*scimGroup
 }
 

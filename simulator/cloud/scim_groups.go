@@ -208,6 +208,8 @@ func (c *Cloud) deleteSCIMGroup(r *call) answer {
 	if !g.unseen() {
 		c.deleteGroup(g.group, scimActor)
 	}
+	g.deleted = c.now()
+	g.dir.goneGroups = append(g.dir.goneGroups, g)
 	delete(g.dir.groupByID, g.id)
 	g.dir.groups = slices.DeleteFunc(g.dir.groups, func(other *scimGroup) bool { return other == g })
 	return noContent()

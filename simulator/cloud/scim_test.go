@@ -42,6 +42,29 @@ func TestSCIMGroupShowsAsSyncedGroup(t *testing.T) {
 		"the organization's group goes too")
 }
 
+// TestSCIMGroupsEver: the control API tells of groups that were deleted, too, and who made them for what.
+func TestSCIMGroupsEver(t *testing.T) {
+	s := start(t)
+	ever := func(name string) (all []cloud.SCIMGroup) {
+		for _, g := range s.c.SCIMDirectories()[0].Ever {
+			if g.Name == name {
+				all = append(all, g)
+			}
+		}
+		return all
+	}
+	for _, key := range []string{"k1", "k2"} {
+		made := s.must("S/Groups", map[string]any{"displayName": "ops", "externalId": key})
+		there := ever("ops")
+		require.Equal(t, key, there[len(there)-1].ExternalID)
+		require.Zero(t, there[len(there)-1].Deleted)
+		require.Equal(t, 204, s.delete("S/Groups/"+made.word("id")).status)
+	}
+	gone := ever("ops")
+	require.Len(t, gone, 2)
+	require.True(t, gone[0].Deleted.Before(gone[1].Created) && gone[1].Created.Before(gone[1].Deleted), gone)
+}
+
 func TestSCIMGroupNames(t *testing.T) {
 	s := start(t)
 	s.settings(map[string]any{"groupConflicts": cloud.ConflictsRefused})
