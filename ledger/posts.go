@@ -92,6 +92,7 @@ type acceptance struct {
 	last    map[string]lastPost
 	known   map[string]Identity
 	applied int
+	grouped bool     // the source has other groups, or other names of them
 	changed []string // keys of people whom that concerns
 }
 
@@ -267,13 +268,14 @@ func (a *acceptance) createGroups(ctx context.Context, groups [][]any) error {
 	if a.source.Groups > a.limits.Groups {
 		return ErrFull
 	}
+	a.grouped = a.grouped || len(groups) > 0
 	return a.execRows(ctx, `INSERT INTO source_groups (org, source, key, name, digest) VALUES`, marks(4)+", ''",
 		`ON CONFLICT (org, source, key) DO UPDATE SET name = excluded.name`, groups)
 }
 
 // finish stores what the source has now, and whom the posts concern.
 func (a *acceptance) finish(ctx context.Context) error {
-	if a.applied == 0 {
+	if a.applied == 0 && !a.grouped {
 		return nil
 	}
 	slices.Sort(a.changed)

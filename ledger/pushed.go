@@ -183,17 +183,24 @@ func (p *Push) DeleteUser(ctx context.Context, id string) error {
 	return p.state(ctx, i, nil)
 }
 
-// DeleteGroup deletes a group: nobody is in it any more. ErrNotFound: there is none.
+// DeleteGroup deletes a group: nobody is in it any more, and the source no longer has it, since it said so itself.
+// ErrNotFound: there is none.
 func (p *Push) DeleteGroup(ctx context.Context, id string) error {
 	if err := p.delete(ctx, ResourceGroup, id); err != nil {
 		return err
 	}
 	members, err := p.Members(ctx, id)
+	if err != nil {
+		return err
+	}
 	for _, key := range members {
-		if err == nil {
-			err = p.stateKnown(ctx, key, &membership{group: SourceGroupRef{Source: p.source.Name, Key: id}})
+		if err := p.stateKnown(ctx, key, &membership{group: SourceGroupRef{Source: p.source.Name, Key: id}}); err != nil {
+			return err
 		}
 	}
+	n, err := p.exec(ctx, `DELETE FROM source_groups WHERE org = ? AND source = ? AND key = ?`, p.org, p.source.Name, id)
+	p.source.Groups -= n
+	p.grouped = true
 	return err
 }
 

@@ -98,6 +98,45 @@ func TestPush(t *testing.T) {
 	})
 }
 
+// TestPushedGroupIsDeleted: a group that the source deletes is none of its groups any more, and its name is free.
+func TestPushedGroupIsDeleted(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, l *ledger.Ledger) {
+		has := func(want ...string) {
+			t.Helper()
+			groups, err := l.SourceGroupsOf(t.Context(), org)
+			require.NoError(t, err)
+			var is []string
+			for _, g := range groups {
+				is = append(is, g.Key)
+			}
+			require.Equal(t, want, is)
+			s, err := l.Source(t.Context(), org, corp)
+			require.NoError(t, err)
+			require.Equal(t, len(want), s.Groups)
+		}
+		saveUsers(t, l, org, noon, 1)
+		saveGroup(t, l, org, "dev", noon, 1)
+		saveGroup(t, l, org, "empty", noon)
+		has("g-dev", "g-empty")
+		for _, name := range []string{"dev", "empty"} {
+			push(t, l, org, minutes(1), func(ctx context.Context, p *ledger.Push) error {
+				return p.DeleteGroup(ctx, "g-"+name)
+			})
+		}
+		has()
+		require.Empty(t, look(t, l, 1).Groups)
+		push(t, l, org, minutes(2), func(ctx context.Context, p *ledger.Push) error {
+			r := pushedGroup("dev")
+			r.ID = "g-other"
+			return p.SaveGroup(ctx, r, "dev", keys(1))
+		})
+		has("g-other")
+		require.Equal(t, []string{"corp:dev"}, groupsOf(look(t, l, 1)))
+		sound(t, l)
+	})
+}
+
 func TestPushRefuses(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, l *ledger.Ledger) {

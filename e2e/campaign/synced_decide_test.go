@@ -111,7 +111,7 @@ func (w *syncedOrg) decideHold(ctx context.Context, hold messages.Hold) error {
 			deleted = append(deleted, l)
 		}
 	}
-	if w.random.IntN(4) == 0 && w.rejectable(lines) {
+	if w.random.IntN(3) == 0 && w.rejectable(lines) {
 		if w.Decide(ctx, org, messages.RejectPlan, hold.Plan) == nil { // it may just have been replaced
 			w.rejections++
 			for _, l := range deleted {

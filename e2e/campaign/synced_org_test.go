@@ -29,6 +29,7 @@ type syncedOrg struct {
 	enabled timeline         // who is, at the identity provider
 	lives   map[string]*life // by the id of the group
 	local   map[string]bool  // names of groups that an admin made
+	reads   []time.Time      // when complete reads of the source were over, those that were seen
 	waits   string           // why a plan is not approved yet
 	seen    int              // changes of the simulator's history
 
@@ -140,12 +141,14 @@ func (w *syncedOrg) day(ctx context.Context, random *rand.Rand) error {
 
 func (w *syncedOrg) event(ctx context.Context, random *rand.Rand) error {
 	t := w.someTeam(random)
-	switch n := random.IntN(teamEvents + 5); {
+	switch n := random.IntN(teamEvents + 8); {
 	case w.happen(t, n, random):
 		return nil
 	case n < teamEvents+3:
 		w.disableOrEnable(random)
-	case n < teamEvents+4:
+	case n < teamEvents+5:
+		w.rename(t, random)
+	case n < teamEvents+7:
 		w.renameBack(t)
 	default:
 		return w.addTaken(ctx, random)
@@ -298,8 +301,9 @@ func (w *syncedOrg) explain(ctx context.Context, wrong error) error {
 }
 
 func (w *syncedOrg) tally() string {
-	return fmt.Sprintf("the source %s; %d groups, %d additions and %d removals so far, %d of them decided, %d wrongful; %d groups deleted and %d replaced",
-		w.spoilt, len(w.sorted()), w.additions, w.removals, w.decided, len(w.wrongful), w.gone, w.replaced)
+	wrong := slices.Concat(w.wrongful, w.strangers, w.doubled, w.deleted, w.gaps)
+	return fmt.Sprintf("the source %s; %d groups, %d additions and %d removals so far, %d of them decided; %d groups deleted and %d replaced; wrong: %q",
+		w.spoilt, len(w.sorted()), w.additions, w.removals, w.decided, w.gone, w.replaced, wrong)
 }
 
 func (w *syncedOrg) report(t *testing.T) {

@@ -23,6 +23,9 @@ func (w *syncedOrg) look(ctx context.Context, seed uint64) error {
 	if err != nil {
 		return err
 	}
+	if s, err := w.Status(ctx, org); err == nil && len(s.Sources) == 1 {
+		w.reads = append(w.reads, s.Sources[0].Read)
+	}
 	w.lookAtRecords(directory.Records)
 	ended := w.lookAtGroups(directory.Ever)
 	for _, c := range changes[w.seen:] {
@@ -105,9 +108,7 @@ func (w *syncedOrg) judge(name string, c cloud.Change) {
 	l.people.set(c.At, c.Holds, c.Account)
 	if c.Holds {
 		w.additions++
-		if !w.enabled.lately(c.Account, true, c.At, time.Time{}) || !w.any(l, func(t *team) bool {
-			return t.had(c.Account, c.At)
-		}) {
+		if !w.given(l, c.Account, c.At) && !w.given(l, c.Account, w.lastRead(c.At)) {
 			w.strangers = append(w.strangers, w.failure("%s was added to %s at %s, which follows %s", w.who(c.Account), l.Name,
 				stamp(c.At), w.describe(l, c.Account)))
 		}
@@ -124,6 +125,22 @@ func (w *syncedOrg) judge(name string, c cloud.Change) {
 		w.wrongful = append(w.wrongful, w.failure("%s was removed from %s at %s, which follows %s; it is deleted: %v",
 			w.who(c.Account), l.Name, stamp(c.At), w.describe(l, c.Account), withGroup))
 	}
+}
+
+// given reports whether somebody was in the team of a group, and active, within reach of an instant.
+func (w *syncedOrg) given(l *life, account string, at time.Time) bool {
+	return w.enabled.lately(account, true, at, time.Time{}) &&
+		w.any(l, func(t *team) bool { return t.had(account, at) })
+}
+
+// lastRead returns when the source was last read before an instant: while it cannot be read, what it said then counts.
+func (w *syncedOrg) lastRead(at time.Time) (last time.Time) {
+	for _, read := range w.reads {
+		if read.Before(at) && read.After(last) {
+			last = read
+		}
+	}
+	return last
 }
 
 // any reports whether something is so of a team that a group may follow.
