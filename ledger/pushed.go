@@ -194,7 +194,8 @@ func (p *Push) DeleteGroup(ctx context.Context, id string) error {
 		return err
 	}
 	for _, key := range members {
-		if err := p.stateKnown(ctx, key, &membership{group: SourceGroupRef{Source: p.source.Name, Key: id}}); err != nil {
+		out := &membership{group: SourceGroupRef{Source: p.source.Name, Key: id}}
+		if err := p.stateKnown(ctx, key, out); err != nil {
 			return err
 		}
 	}

@@ -55,8 +55,8 @@ func TestCampaignOfLostGroups(t *testing.T) {
 	schedules(t, losingOrganization, func(int) []cloud.Fault { return nil })
 }
 
-// TestCampaignOfSyncedGroups does it on organizations whose groups are copied into a SCIM directory, where they are made,
-// replaced and deleted.
+// TestCampaignOfSyncedGroups does it on organizations whose groups are copied into a SCIM directory, where they are
+// made, replaced and deleted.
 func TestCampaignOfSyncedGroups(t *testing.T) {
 	schedules(t, syncedOrganization, func(int) []cloud.Fault { return nil })
 }

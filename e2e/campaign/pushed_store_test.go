@@ -83,7 +83,8 @@ func (p *pushStore) create(path, attribute, name string, body map[string]any) st
 	body["schemas"] = []string{"urn:ietf:params:scim:schemas:core:2.0:" + path[1:len(path)-1]}
 	got := p.request(http.MethodPost, path, body, http.StatusConflict)
 	if got == nil {
-		found := p.request(http.MethodGet, path+"?filter="+url.QueryEscape(fmt.Sprintf("%s eq %q", attribute, name)), nil)
+		filter := url.QueryEscape(fmt.Sprintf("%s eq %q", attribute, name))
+		found := p.request(http.MethodGet, path+"?filter="+filter, nil)
 		if all, _ := found["Resources"].([]any); len(all) == 1 {
 			got, _ = all[0].(map[string]any)
 		}
@@ -159,7 +160,8 @@ func (p *pushStore) setTeam(id string, people []string) {
 	}
 	p.members[id] = people
 	without := func(some, others []string) []any {
-		return p.values(slices.DeleteFunc(slices.Clone(some), func(key string) bool { return slices.Contains(others, key) }))
+		in := func(key string) bool { return slices.Contains(others, key) }
+		return p.values(slices.DeleteFunc(slices.Clone(some), in))
 	}
 	switch p.random.IntN(3) {
 	case 0:

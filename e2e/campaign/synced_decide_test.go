@@ -144,7 +144,7 @@ func (w *syncedOrg) deletes(line access.Change) *life {
 func (w *syncedOrg) rejectable(lines []access.Change) bool {
 	return !slices.ContainsFunc(lines, func(line access.Change) bool {
 		l := w.deletes(line)
-		return l == nil || !w.over(l) || slices.ContainsFunc(w.present(), func(t *team) bool { return t.name == l.Name })
+		return l == nil || !w.over(l) || w.named(l.Name)
 	})
 }
 

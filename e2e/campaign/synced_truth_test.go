@@ -67,9 +67,9 @@ func (w *syncedOrg) lookAtGroups(ever []cloud.SCIMGroup) (ended []*life) {
 				leaving: map[string]bool{}}
 			w.lives[g.ID] = l
 			if w.teams[g.ExternalID] == nil {
-				w.doubled = append(w.doubled, w.failure("group %s was made for %q, which is no team", g.Name, g.ExternalID))
+				w.doubled = append(w.doubled, w.failure("group %s was made for no team, %q", g.Name, g.ExternalID))
 			}
-			l.Deleted = time.Time{}
+			l.Deleted = time.Time{} // as of the last look
 		}
 		if l.Conflict = g.Conflict; l.there() && !g.Deleted.IsZero() {
 			ended = append(ended, l)
@@ -101,16 +101,16 @@ func (w *syncedOrg) at(name string, at time.Time) *life {
 func (w *syncedOrg) judge(name string, c cloud.Change) {
 	l := w.at(name, c.At)
 	if l == nil {
-		w.strangers = append(w.strangers, w.failure("%s in %s is %v since %s, and there was no such group", w.who(c.Account),
-			name, c.Holds, stamp(c.At)))
+		w.strangers = append(w.strangers, w.failure("%s in %s is %v since %s, and there was no such group",
+			w.who(c.Account), name, c.Holds, stamp(c.At)))
 		return
 	}
 	l.people.set(c.At, c.Holds, c.Account)
 	if c.Holds {
 		w.additions++
-		if !w.given(l, c.Account, c.At) && !w.given(l, c.Account, w.lastRead(c.At)) {
-			w.strangers = append(w.strangers, w.failure("%s was added to %s at %s, which follows %s", w.who(c.Account), l.Name,
-				stamp(c.At), w.describe(l, c.Account)))
+		if !w.given(l, c.Account, c.At) {
+			w.strangers = append(w.strangers, w.failure("%s was added to %s at %s, which follows %s",
+				w.who(c.Account), l.Name, stamp(c.At), w.describe(l, c.Account)))
 		}
 		return
 	}
@@ -127,20 +127,27 @@ func (w *syncedOrg) judge(name string, c cloud.Change) {
 	}
 }
 
-// given reports whether somebody was in the team of a group, and active, within reach of an instant.
+// given reports whether somebody was in the team of a group, and active, as the source may have said until an instant.
 func (w *syncedOrg) given(l *life, account string, at time.Time) bool {
-	return w.enabled.lately(account, true, at, time.Time{}) &&
-		w.any(l, func(t *team) bool { return t.had(account, at) })
+	from := w.believed(at)
+	return w.enabled.within(account, true, from, at, time.Time{}) && w.any(l, func(t *team) bool {
+		return t.people.within(account, true, from, at, t.gone)
+	})
 }
 
-// lastRead returns when the source was last read before an instant: while it cannot be read, what it said then counts.
-func (w *syncedOrg) lastRead(at time.Time) (last time.Time) {
+// believed returns since when what the source said may count at an instant: until two complete reads say otherwise, or
+// within reach.
+func (w *syncedOrg) believed(at time.Time) time.Time {
+	last, before := time.Time{}, time.Time{}
 	for _, read := range w.reads {
 		if read.Before(at) && read.After(last) {
-			last = read
+			last, before = read, last
 		}
 	}
-	return last
+	if before.Before(at.Add(-reach)) {
+		return before
+	}
+	return at.Add(-reach)
 }
 
 // any reports whether something is so of a team that a group may follow.
@@ -169,11 +176,12 @@ func (w *syncedOrg) judgeDeletion(l *life) {
 	for key := range l.teams {
 		t := w.teams[key]
 		for account := range t.people.now() {
-			stays := t.there() && !t.lacked(account, l.Deleted) && !w.enabled.lately(account, false, l.Deleted, time.Time{})
+			stays := t.there() && !t.lacked(account, l.Deleted) &&
+				!w.enabled.lately(account, false, l.Deleted, time.Time{})
 			was := l.people.lately(account, true, l.Deleted, time.Time{})
 			if stays && was && !w.hasOther(l, key, account) {
-				w.gaps = append(w.gaps, w.failure("%s was in no group of %s when %s was deleted at %s", w.who(account), t.name,
-					l.Name, stamp(l.Deleted)))
+				w.gaps = append(w.gaps, w.failure("%s was in no group of %s when %s was deleted at %s",
+					w.who(account), t.name, l.Name, stamp(l.Deleted)))
 			}
 		}
 	}

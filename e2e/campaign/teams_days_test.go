@@ -59,6 +59,11 @@ func (w *teamProvider) present() (all []*team) {
 	return all
 }
 
+// named reports whether a team that is there has a name.
+func (w *teamProvider) named(name string) bool {
+	return slices.ContainsFunc(w.present(), func(t *team) bool { return t.name == name })
+}
+
 // someTeam returns one that is there.
 func (w *teamProvider) someTeam(random *rand.Rand) *team {
 	there := w.present()
@@ -155,7 +160,7 @@ func (w *teamProvider) add(random *rand.Rand) {
 	var former []*team
 	for _, key := range slices.Sorted(maps.Keys(w.teams)) {
 		t := w.teams[key]
-		if !t.there() && !w.closed[t.name] && !slices.ContainsFunc(w.present(), func(p *team) bool { return p.name == t.name }) {
+		if !t.there() && !w.closed[t.name] && !w.named(t.name) {
 			former = append(former, t)
 		}
 	}

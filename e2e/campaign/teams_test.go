@@ -224,9 +224,14 @@ func (t timeline) until(i int, end time.Time) time.Time {
 // lately reports whether somebody was in it, or was not, within reach of an instant. A group that ended, at end, had
 // nobody in it and nobody outside of it afterwards.
 func (t timeline) lately(account string, in bool, at, end time.Time) bool {
+	return t.within(account, in, at.Add(-reach), at, end)
+}
+
+// within is lately, between two instants.
+func (t timeline) within(account string, in bool, from, at, end time.Time) bool {
 	for i, r := range t {
 		until := t.until(i, end)
-		if r.in[account] == in && !r.from.After(at) && (until.IsZero() || until.After(at.Add(-reach))) {
+		if r.in[account] == in && !r.from.After(at) && (until.IsZero() || until.After(from)) {
 			return true
 		}
 	}
