@@ -58,7 +58,9 @@ func TestSCIMGroupsEver(t *testing.T) {
 		there := ever("ops")
 		require.Equal(t, key, there[len(there)-1].ExternalID)
 		require.Zero(t, there[len(there)-1].Deleted)
+		s.must("/_sim/clock", map[string]string{"advance": "1h"})
 		require.Equal(t, 204, s.delete("S/Groups/"+made.word("id")).status)
+		s.must("/_sim/clock", map[string]string{"advance": "1h"})
 	}
 	gone := ever("ops")
 	require.Len(t, gone, 2)
