@@ -242,8 +242,13 @@ func (r *groupResolver) replace(d GroupDecision, b GroupBinding, w WantedGroup) 
 func (r *groupResolver) begin(d GroupDecision, create bool) GroupDecision {
 	name := access.Fold(d.Name)
 	if other, taken := r.taken[name]; taken {
-		d.note(FindGroupTaken, fmt.Sprintf("%s is to be the group %s, which follows %s already; give one of them another name by to, or exclude it by except",
-			d.SourceName, d.Name, other))
+		text := fmt.Sprintf("%s is to be the group %s, which follows %s already; give one of them another name by to, or exclude it by except",
+			d.SourceName, d.Name, other)
+		if other == d.SourceName {
+			text = fmt.Sprintf("%s is to be the group %s, which still follows the group of the source that had this name before; give one of the two a name in the source that is free",
+				d.SourceName, d.Name)
+		}
+		d.note(FindGroupTaken, text)
 		return d
 	}
 	r.taken[name] = d.SourceName

@@ -28,6 +28,8 @@ func argCount(atLeast, atMost int) cobra.PositionalArgs {
 			return usageError(c, "%s needs %s", c.CommandPath(), strings.Join(requiredArgs(c)[n:atLeast], " and "))
 		case atMost == 0 && n > 0:
 			return usageError(c, "%s takes no arguments, not even %q", c.CommandPath(), args[0])
+		case slices.Contains(args, ""):
+			return usageError(c, "%s: argument %d is empty; is a variable unset?", c.CommandPath(), slices.Index(args, "")+1)
 		case atMost >= 0 && n > atMost:
 			return usageError(c, "%s takes at most %s; %q is one too many", c.CommandPath(),
 				display.Count(atMost, "argument", "arguments"), args[atMost])

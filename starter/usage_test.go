@@ -21,6 +21,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"status", "acme", "globex"},
 			[]string{`starter status takes at most 1 argument; "globex" is one too many`}},
 		{[]string{"apply"}, []string{"starter apply needs FILE\n"}},
+		{[]string{"restore", "acme", ""}, []string{"starter restore: argument 2 is empty; is a variable unset?"}},
 		{[]string{"apply", "none.yaml"},
 			[]string{"none.yaml: no such file or directory: give the path of a policy file"}},
 		{[]string{"plan"}, []string{"name a policy file, or --held", "usage: starter plan FILE | plan --held [ORG]"}},

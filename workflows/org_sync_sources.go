@@ -51,7 +51,7 @@ func (s *orgSync) watchSource(ctx workflow.Context, name string) {
 				return
 			}
 			in := sources.WatchInput{Org: s.Org, Policy: s.Policy, Source: name,
-				Once: s.sourceStatus(name) == nil || s.readNow[name]}
+				Once: s.sourceStatus(name) == nil || s.readNow[name] || tries > 0} // what was wrong may be over
 			if known := s.sourceStatus(name); known != nil {
 				in.After = known.Change
 			}

@@ -135,6 +135,19 @@ func TestOrgSyncSyncNowReadsAFailingSource(t *testing.T) {
 	}
 }
 
+// TestOrgSyncReadsASourceAtOnceAfterAnActivityThatDied: what was wrong with it is not said for longer than it is so,
+// though a source that posts may say nothing for days.
+func TestOrgSyncReadsASourceAtOnceAfterAnActivityThatDied(t *testing.T) {
+	posts := func() (sources.WatchResult, error) {
+		return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Posts: true, Posted: begin}}, nil
+	}
+	died := func() (sources.WatchResult, error) { return sources.WatchResult{}, errors.New("no heartbeat") }
+	l := newSourceLoop(t, posts, died, posts)
+	l.start(time.Minute)
+	require.Equal(t, []bool{true, false, true}, []bool{l.reads[0].Once, l.reads[1].Once, l.reads[2].Once})
+	require.False(t, l.reads[3].Once, "once is enough")
+}
+
 // TestOrgSyncListsSourcesByState: the workflow list finds organizations by the states of their sources.
 func TestOrgSyncListsSourcesByState(t *testing.T) {
 	for want, is := range map[string]messages.SourceStatus{

@@ -321,6 +321,9 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	require.Contains(t, refused(id, ""), "an identity provider owns group eng")
 	require.Contains(t, refused("eng", ""), "a restore is named by the group's id")
+	for _, name := range []string{"a\nb", " eng", strings.Repeat("x", 256)} {
+		require.Contains(t, refused(id, name), "cannot be the name of a group")
+	}
 	require.Contains(t, refused("nothing", ""), "there is no record")
 	require.Contains(t, refused(o.Group("support").ID, ""), "an identity provider owns group support")
 
@@ -363,6 +366,7 @@ func TestRestoreOfAnEmptiedGroup(t *testing.T) {
 	o.VerifyEverybody()
 	r := o.restore(o.Group("club").ID, "")
 	require.True(t, r.lost.Exists)
+	require.Empty(t, r.begun.ByHand, "it is the group that everything names")
 	require.Equal(t, 3, r.hold.Adds)
 	r.approve()
 	r.write()

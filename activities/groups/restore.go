@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.temporal.io/sdk/activity"
 
@@ -60,6 +61,9 @@ func (a *Activities) BeginRestore(ctx context.Context, in BeginRestoreInput) (Be
 	if err != nil {
 		return BeginRestoreResult{}, err
 	}
+	if err := checkName(in.Name); err != nil {
+		return BeginRestoreResult{}, err
+	}
 	r := &restore{Session: s, in: in, record: record, name: in.Name}
 	if r.name == "" {
 		r.name = record.Name
@@ -93,6 +97,15 @@ func recordOf(ctx context.Context, s *session.Session, id string) (ledger.GroupR
 		return g, session.NonRetryable(session.ErrRefused, fmt.Errorf("the ledger's chain does not explain the record of group %s, or who was in it: it was not written by Castellan, so nothing is restored from it; see `starter verify-ledger %s`", id, s.Org))
 	}
 	return g, nil
+}
+
+// checkName refuses a name that no group may have. None is given: the group has the name that it had.
+func checkName(name string) error {
+	if name != strings.TrimSpace(name) || strings.ContainsFunc(name, unicode.IsControl) || len([]rune(name)) > 255 {
+		return session.NonRetryable(session.ErrRefused,
+			fmt.Errorf("%q cannot be the name of a group: it is one line of at most 255 characters, without a space at its ends", name))
+	}
+	return nil
 }
 
 // restore is a restore being begun.
@@ -150,14 +163,21 @@ func (r *restore) begin(ctx context.Context) (BeginRestoreResult, error) {
 	if err != nil {
 		return result, err
 	}
-	for _, role := range DefaultsInWords(r.record.Roles, r.sites) {
-		result.ByHand = append(result.ByHand, "an organization admin makes it a default group for "+role+
-			" again, in admin.atlassian.com (Apps, the app's access settings): no API can")
+	if r.live == nil || r.live.ID != r.record.ID { // else it is the group that all of them name
+		result.ByHand = r.byHand()
 	}
-	result.ByHand = append(result.ByHand, "administrators of the sites name it again where it was named: "+
-		messages.NotInRecords+". They see the group by its new id as another group")
 	return result, r.Ledger.SavePage(ctx, r.Org, r.in.Run,
 		ledger.Page{Key: "group", Changes: lines, Observe: true}, r.Now())
+}
+
+// byHand says what people have to do for a group with another id.
+func (r *restore) byHand() (all []string) {
+	for _, role := range DefaultsInWords(r.record.Roles, r.sites) {
+		all = append(all, "an organization admin makes it a default group for "+role+
+			" again, in admin.atlassian.com (Apps, the app's access settings): no API can")
+	}
+	return append(all, "administrators of the sites name it again where it was named: "+
+		messages.NotInRecords+". They see the group by its new id as another group")
 }
 
 // lines returns what is to be written of the group itself.

@@ -108,6 +108,7 @@ func TestGroupsOfAFileFollow(t *testing.T) {
 	why, err := o.Starter(t.Context(), "explain", org, o.Staff["e-p05"].Email)
 	require.NoError(t, err)
 	require.Contains(t, why, "source hr → group same → teams → group:same")
+	require.NotContains(t, why, "not known: the person is in groups", "after full verifications")
 
 	// A group that disappears from the files empties nothing without a decision.
 	delete(o.Groups, "Other")

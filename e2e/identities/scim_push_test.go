@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/castellan-io/castellan/e2e/suite"
 	"github.com/castellan-io/castellan/messages"
 )
 
@@ -102,4 +104,44 @@ func TestAnOrganizationFollowsWhatIsPushed(t *testing.T) {
 	report, err := o.Ask(t.Context(), messages.ReportInput{Org: org, Kind: messages.ReportLedger})
 	require.NoError(t, err)
 	require.True(t, report.Ledger.Whole, report.Message)
+}
+
+// TestAPushedGroupThatIsDeletedIsHeld: nobody loses what a deleted group gave before somebody has approved that, and a
+// group of its name that is pushed again is compared with the one at Atlassian before that follows it.
+func TestAPushedGroupThatIsDeletedIsHeld(t *testing.T) {
+	suite.Long(t)
+	t.Parallel()
+	o := startFed(t, shop())
+	o.settled(o.policy(nil, map[string]any{"guard": generous,
+		"groups":  []any{map[string]any{"name": "pushed", "from": []string{"okta:*"}, "to": "okta-*", "create": true}},
+		"sources": []any{map[string]any{"name": "okta", "kind": "scim-push", "secret": "file:" + o.secret("feed")}}}))
+	first, second := o.pushUser("p00"), o.pushUser("p01")
+	crew := func(members ...any) string {
+		id, _ := o.push(http.StatusCreated, http.MethodPost, "/Groups", map[string]any{
+			"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:Group"}, "displayName": "crew",
+			"members": members})["id"].(string)
+		return id
+	}
+	group := crew(append(member(first), member(second)...)...)
+	o.become("okta-crew", "p00", "p01")
+	o.opens("okta-crew")
+	o.verified()
+
+	o.push(http.StatusNoContent, http.MethodDelete, "/Groups/"+group, nil)
+	hold := o.until(func(s messages.OrgSyncState) bool { return s.Hold != nil }).Hold
+	require.Contains(t, strings.Join(hold.Rules, "\n"), "group-delete: okta:crew is no longer in its source")
+	require.Contains(t, strings.Join(hold.Rules, "\n"), "the group opens jira-software/acme")
+	require.Equal(t, 2, hold.Removals)
+	require.Equal(t, []string{"p00", "p01"}, o.members("okta-crew"))
+
+	crew(member(first)...)
+	o.eventually(func() error {
+		if !conflicted(o.verified()) {
+			return fmt.Errorf("the new group is not compared")
+		}
+		return nil
+	})
+	c, people := o.conflictOf("okta-crew")
+	require.Equal(t, []int{0, 1}, []int{c.Missing, c.Extra}, people)
+	require.Equal(t, []string{"p00", "p01"}, o.members("okta-crew"))
 }
