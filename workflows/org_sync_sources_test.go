@@ -141,7 +141,7 @@ func TestOrgSyncReadsASourceAtOnceAfterAnActivityThatDied(t *testing.T) {
 	posts := func() (sources.WatchResult, error) {
 		return sources.WatchResult{Source: messages.SourceStatus{Name: "hr", Posts: true, Posted: begin}}, nil
 	}
-	died := func() (sources.WatchResult, error) { return sources.WatchResult{}, errors.New("no heartbeat") }
+	died := func() (sources.WatchResult, error) { return sources.WatchResult{}, fatal("Timeout", "no heartbeat") }
 	l := newSourceLoop(t, posts, died, posts)
 	l.start(time.Minute)
 	require.Equal(t, []bool{true, false, true}, []bool{l.reads[0].Once, l.reads[1].Once, l.reads[2].Once})
