@@ -35,7 +35,7 @@ test: bin/gotestsum bin/temporal ## Run the tests beside the code, and end to en
 # Lint runs vet already. The slowest package begins first: the tests of workflows run one after the other.
 UNIT = ./workflows $$(go list ./... | grep -v '/castellan/e2e')
 test-unit: bin/gotestsum ## Run the tests beside the code
-	@scripts/in-memory scripts/test unit -vet=off -short -timeout 10m $(UNIT)
+	@scripts/in-memory scripts/test unit -vet=off -short -p 3 -timeout 10m $(UNIT)
 
 # The race detector finds nothing where nothing runs concurrently, so it runs for packages that lock or serve, or whose
 # tests do. SQLite, which is translated from C, would be some twenty times slower; it shares no memory with our code,
@@ -60,7 +60,7 @@ test-large: bin/gotestsum ## Run the slow tests beside the code
 E2E = ./e2e/sync ./e2e/grants ./e2e/identities ./e2e/reviews ./e2e/rules $$(go list ./e2e/... | grep -Ev "/e2e/(campaign|contract|sources)")
 SHORT ?= -short
 test-e2e: bin/gotestsum bin/temporal ## Run the end-to-end tests (SHORT= with the long ones)
-	@scripts/in-memory go run ./e2e/server scripts/test e2e -vet=off $(SHORT) -count=1 -p 3 -timeout 30m -skip '^TestCampaign' $(E2E)
+	@scripts/in-memory go run ./e2e/server scripts/test e2e -vet=off $(SHORT) -count=1 -p 4 -timeout 30m -skip '^TestCampaign' $(E2E)
 
 SOURCES ?= ./e2e/sources/...
 test-sources: bin/gotestsum bin/temporal ## Test identity sources with real servers: slapd, Samba (as root), an npm service
