@@ -266,6 +266,7 @@ type Privilege struct {
 // PlanPage is a page of a run's plan.
 type PlanPage struct {
 	Run      RunSummary       `json:"run"`
+	Held     string           `json:"held,omitempty"` // the hash by which what is held is approved; only of an open hold
 	Lines    []access.Change  `json:"lines"`
 	Findings []access.Finding `json:"findings,omitempty"` // the first of them
 	Noticed  []string         `json:"noticed,omitempty"`  // all of them in words, equal ones in one line

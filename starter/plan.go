@@ -111,7 +111,11 @@ func printPlan(w io.Writer, answer messages.ReportAnswer) {
 		return
 	}
 	r, c := answer.Plan.Run, answer.Plan.Run.Counts
-	display.Fprintf(w, "run %s (%s, %s), %s\n", r.Run, r.Scope, r.Trigger, r.Plan)
+	if plan := answer.Plan.Held; plan != "" {
+		display.Fprintf(w, "run %s (%s, %s) holds the plan %s\n", r.Run, r.Scope, r.Trigger, plan)
+	} else {
+		display.Fprintf(w, "run %s (%s, %s), %s\n", r.Run, r.Scope, r.Trigger, r.Plan)
+	}
 	if aboutRecords(answer.Plan) {
 		records, groups := apart(answer.Plan.Lines)
 		what := "%d people decided: %d records to create, %d to update, %d to deactivate; the guard holds %d of these changes\n\n"

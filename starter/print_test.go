@@ -77,6 +77,10 @@ func TestPrintPlan(t *testing.T) {
 	}
 	require.Equal(t, "nothing is held\n",
 		printed(t, func(w io.Writer) { printPlan(w, messages.ReportAnswer{Message: "nothing is held"}) }))
+	require.Contains(t, printed(t, func(w io.Writer) {
+		printPlan(w, messages.ReportAnswer{Plan: &messages.PlanPage{Held: "sha256:held",
+			Run: messages.RunSummary{Run: "r1", Scope: messages.ScopeFull, Trigger: "asked for", Plan: "sha256:all"}}})
+	}), "run r1 (full, asked for) holds the plan sha256:held\n", "by this it is approved")
 }
 
 func TestPrintStatusShowsSourcesAndProvisions(t *testing.T) {

@@ -96,9 +96,10 @@ func TestHoldThatIsOpenIsShown(t *testing.T) {
 	t.Parallel()
 	o := activitytest.New(t)
 	o.Admit("")
-	run, _ := o.SweepAndJudge()
+	run, verdict := o.SweepAndJudge()
 	answer := o.Ask(messages.ReportInput{Kind: messages.ReportPlan})
 	require.Equal(t, run.Run, answer.Plan.Run.Run)
+	require.Equal(t, verdict.Hold.Plan, answer.Plan.Held, "by this it is approved")
 	require.Len(t, answer.Plan.Lines, 9)
 	require.Equal(t, []string{"adopt"}, answer.Plan.Lines[0].HeldBy)
 }

@@ -170,6 +170,7 @@ func (a *Activities) runs(ctx context.Context, in messages.ReportInput, answer *
 }
 
 func (a *Activities) planPage(ctx context.Context, in messages.ReportInput, answer *messages.ReportAnswer) error {
+	held := ""
 	if in.Run == "" {
 		hold, err := a.openHold(ctx, in)
 		if errors.Is(err, ledger.ErrNotFound) {
@@ -179,7 +180,7 @@ func (a *Activities) planPage(ctx context.Context, in messages.ReportInput, answ
 		if err != nil {
 			return err
 		}
-		in.Run, in.States = hold.Run, []string{string(access.Held)}
+		in.Run, in.States, held = hold.Run, []string{string(access.Held)}, hold.Plan
 	}
 	run, err := a.env.Ledger.Run(ctx, in.Org, in.Run)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -200,7 +201,7 @@ func (a *Activities) planPage(ctx context.Context, in messages.ReportInput, answ
 	if err != nil {
 		return err
 	}
-	answer.Plan = &messages.PlanPage{Run: session.RunMessage(run), Lines: lines}
+	answer.Plan = &messages.PlanPage{Run: session.RunMessage(run), Held: held, Lines: lines}
 	if in.After == "" { // the first page includes the findings
 		answer.Plan.Findings = run.Findings[:min(len(run.Findings), mostFound, in.Limit)]
 		answer.Plan.Noticed = access.Summarize(run.Findings, min(mostFound, in.Limit))
