@@ -221,7 +221,7 @@ func (r *reconciliation) startChange(ctx workflow.Context, action access.Action,
 // it took long, are each made by an activity of their own, which tries again as long as any.
 func (r *reconciliation) startChanges(ctx workflow.Context, action access.Action, lines []apply.Line) {
 	r.inFlight++
-	run, many := ctx, len(lines) > 5 // no more than five were not asked in histories of before
+	run, many := ctx, len(lines) > 5 // groups of up to five never asked, as older histories have it
 	whole, _ := workflow.NewDisconnectedContext(ctx)
 	in := apply.ChangesInput{RunInput: r.ref(), Fresh: r.isApprovedHold()}
 	for _, line := range lines {

@@ -62,7 +62,7 @@ func (s *Session) apply(ctx context.Context, in ChangeInput) (ChangeResult, erro
 	if apply := s.ofOtherKind(in.Target); apply != nil {
 		return apply(ctx, in)
 	}
-	line, begun := s.takeBegun()
+	line, begun := s.takeBegun(in)
 	if !begun {
 		lent, err := s.lent(ctx, in)
 		if err != nil {

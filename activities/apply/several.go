@@ -42,7 +42,7 @@ func (a *Activities) ApplySeveral(ctx context.Context, in ChangesInput) (results
 			results = append(results, ChangeResult{})
 			continue
 		}
-		if order.next = nil; i+1 < len(in.Lines) {
+		if order.next = nil; i+1 < len(in.Lines) && !closed[in.Lines[i+1].Target] {
 			order.next = &in.Lines[i+1]
 		}
 		result, err := a.applyOf(ctx, &order, ChangeInput{RunInput: in.RunInput, Person: line.Person,
@@ -74,9 +74,10 @@ type several struct {
 	begun *access.Change // the next one as it was before; nil: it was not begun
 }
 
-// takeBegun returns a line that was begun already, as it was before.
-func (s *Session) takeBegun() (before access.Change, begun bool) {
-	if s.several == nil || s.several.begun == nil {
+// takeBegun returns the line as it was before, if it was begun already.
+func (s *Session) takeBegun(in ChangeInput) (before access.Change, begun bool) {
+	if s.several == nil || s.several.begun == nil || s.several.begun.Person != in.Person ||
+		s.several.begun.Target != in.Target {
 		return before, false
 	}
 	before, s.several.begun = *s.several.begun, nil

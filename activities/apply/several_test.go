@@ -11,6 +11,7 @@ import (
 	"github.com/castellan-io/castellan/activities"
 	"github.com/castellan-io/castellan/activities/apply"
 	"github.com/castellan-io/castellan/activities/internal/activitytest"
+	"github.com/castellan-io/castellan/activities/reconcile"
 	"github.com/castellan-io/castellan/activities/session"
 	"github.com/castellan-io/castellan/simulator/cloud"
 )
@@ -125,6 +126,41 @@ func TestApplySeveralKnowsWhetherTheNextWasWritten(t *testing.T) {
 			require.Equal(t, c.reads, made["users.search"] > 0, "%v", made)
 		})
 	}
+}
+
+// TestApplySeveralPassesOverAClosedTarget: a line of a target that takes nothing more is not begun, and the line behind
+// it is the one that is made.
+func TestApplySeveralPassesOverAClosedTarget(t *testing.T) {
+	t.Parallel()
+	o := activitytest.NewOf(t, activitytest.People)
+	o.Configure(func(s *cloud.Settings) { s.Licences = map[string]int{"jira/acme": 0} })
+	o.Policy = activitytest.Must[reconcile.AdmitResult](o, o.Acts.Reconcile.Admit, o.AdmitIn(`
+version: 1
+organization: {name: acme, id: `+o.Sim.Info().OrgID+`, key: "env:KEY"}
+mappings:
+  - {name: jira, from: [eng], to: ["default:jira/acme/user"]}
+  - {name: builders, from: [eng], to: ["group:builders"]}
+ignore: [support, unused]
+guard: {adopt: auto}
+`)).Policy
+	run, _ := o.SweepAndJudge()
+	next := activitytest.Must[apply.NextResult](o, o.Acts.Apply.Next,
+		apply.NextInput{RunInput: run, Actions: []access.Action{access.Add}, Limit: 100})
+	of := func(builders bool) (lines []apply.Line) {
+		for _, line := range next.Lines {
+			if (line.Target == activitytest.Builders) == builders {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	jira, builders := of(false), of(true)
+	in := severalOf(run, jira[0], builders[0], jira[1], builders[1])
+	results := activitytest.Must[[]apply.ChangeResult](o, o.Acts.Apply.ApplySeveral, in)
+	require.Equal(t, []access.ChangeState{access.Shortage, access.Done, "", access.Done},
+		[]access.ChangeState{results[0].State, results[1].State, results[2].State, results[3].State})
+	require.Equal(t, access.Planned, stateOf(o, in, 2))
+	require.Equal(t, access.Done, stateOf(o, in, 3))
 }
 
 // TestApplySeveralTakesBackWhatItBegan: an organization that is retired between two changes has the second as if nobody
